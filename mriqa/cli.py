@@ -1,0 +1,256 @@
+"""The command line: one thin function a verb. Heavy modules are imported inside the verbs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from mriqa import __version__
+from mriqa.errors import MriqaError, UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 if all went well, 1 if the work failed, 2 if the user must mend something."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.verb(parsed)
+    except UserError as error:
+        print(f"mriqa: {error}", file=sys.stderr)
+        return 2
+    except MriqaError as error:
+        print(f"mriqa: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(
+            f"mriqa: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mriqa", description="Automatic quality assessment of MRI for large cohorts."
+    )
+    parser.add_argument("--version", action="version", version=f"mriqa {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_user_verbs(verbs)
+    _add_stage_verbs(verbs)
+    _add_single_file_verbs(verbs)
+    return parser
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_user_verbs(verbs: Verbs) -> None:
+    run = verbs.add_parser("run", help="index the cohort, then run the whole workflow")
+    run.add_argument("config", type=Path)
+    run.add_argument("--profile", type=Path, default=Path("profiles/local"))
+    run.add_argument("--cores", type=int, help="overrides the profile's")
+    run.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
+    run.set_defaults(verb=_run)
+
+    query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
+    query.add_argument("results", type=Path)
+    query.add_argument("sql", help="tables: volumes, slices, subjects, failures, runs, cohort")
+    query.set_defaults(verb=_query)
+
+    demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")
+    demo.add_argument("out", type=Path)
+    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--subjects", type=int, default=150)
+    demo.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
+    demo.set_defaults(verb=_demo_data)
+
+    config = verbs.add_parser("config", help="print the default configuration with its comments")
+    config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
+    config.set_defaults(verb=_config)
+
+    docs = verbs.add_parser("docs", help="write the generated documents")
+    docs.add_argument("root", type=Path, nargs="?", default=Path(), help="the project's folder")
+    docs.set_defaults(verb=_docs)
+
+
+def _add_stage_verbs(verbs: Verbs) -> None:
+    index = verbs.add_parser("index", help="list the cohort's series and assign them to shards")
+    index.add_argument("config", type=Path)
+    index.set_defaults(verb=_index)
+
+    convert = verbs.add_parser("convert", help="one shard's series to Zarr")
+    convert.add_argument("manifest", type=Path)
+    convert.add_argument("--store", type=Path, required=True)
+    convert.add_argument("--status", type=Path, required=True)
+    _add_job_arguments(convert)
+    convert.set_defaults(verb=_convert)
+
+    score = verbs.add_parser("score", help="measure one shard's slices and volumes")
+    score.add_argument("manifest", type=Path)
+    score.add_argument("--store", type=Path, required=True)
+    score.add_argument("--convert-status", type=Path, required=True)
+    score.add_argument("--output", type=Path, required=True)
+    _add_job_arguments(score)
+    score.set_defaults(verb=_score)
+
+    for name, verb, text in (
+        ("merge", _merge, "rate the cohort and write its tables"),
+        ("report", _report, "write the HTML report"),
+        ("evaluate", _evaluate, "compare the tables with a truth table"),
+    ):
+        stage = verbs.add_parser(name, help=text)
+        stage.add_argument("results", type=Path)
+        stage.add_argument("--settings", default="{}", help="JSON of the configuration's section")
+        stage.set_defaults(verb=verb)
+
+
+def _add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", default="{}", help="JSON of the configuration's section")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--mem-mb", type=int, default=2000)
+
+
+def _add_single_file_verbs(verbs: Verbs) -> None:
+    export = verbs.add_parser("export", help="give back a series as the NIfTI it came from")
+    export.add_argument("store", type=Path, help="e.g. results/demo/zarr/shard-00007.zarr")
+    export.add_argument("series_id")
+    export.add_argument("out", type=Path, help="a .nii or .nii.gz file")
+    export.set_defaults(verb=_export)
+
+    simulate = verbs.add_parser("simulate", help="put a simulated artifact into one NIfTI")
+    simulate.add_argument("source", type=Path)
+    simulate.add_argument("target", type=Path)
+    simulate.add_argument("--family", required=True, help="breathing, jump, noise, ghosting, ...")
+    simulate.add_argument("--severity", type=float, required=True, help="0 (none) to 1 (strong)")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--phase-axis", choices=("y", "x"), help="default: drawn by the seed")
+    simulate.set_defaults(verb=_simulate)
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from mriqa.run import run_workflow
+
+    run_workflow(parsed.config, profile=parsed.profile, cores=parsed.cores, extra=parsed.snakemake)
+
+
+def _query(parsed: argparse.Namespace) -> None:
+    from mriqa.tables.query import run_query
+
+    print(run_query(parsed.results, parsed.sql))
+
+
+def _demo_data(parsed: argparse.Namespace) -> None:
+    from mriqa.artifacts.demo import make_demo
+
+    summary = make_demo(
+        parsed.out,
+        seed=parsed.seed,
+        subjects=parsed.subjects,
+        download=not parsed.no_download,
+    )
+    print(summary)
+
+
+def _config(parsed: argparse.Namespace) -> None:
+    from mriqa.config import load_config
+    from mriqa.documents import default_config_yaml
+
+    if parsed.check:
+        load_config(parsed.check)
+        print(f"{parsed.check}: fine")
+    else:
+        print(default_config_yaml(), end="")
+
+
+def _docs(parsed: argparse.Namespace) -> None:
+    from mriqa.documents import write_documents
+
+    for path in write_documents(parsed.root):
+        print(path)
+
+
+def _index(parsed: argparse.Namespace) -> None:
+    from mriqa.cohort.index import index_cohort
+    from mriqa.config import load_config
+
+    config = load_config(parsed.config)
+    print(index_cohort(config.cohort, config.results))
+
+
+def _convert(parsed: argparse.Namespace) -> None:
+    from mriqa.config import ConvertSection, load_section
+    from mriqa.images.convert import convert_shard
+
+    convert_shard(
+        parsed.manifest,
+        parsed.store,
+        parsed.status,
+        settings=load_section(ConvertSection, parsed.settings),
+        threads=parsed.threads,
+        mem_mb=parsed.mem_mb,
+    )
+
+
+def _score(parsed: argparse.Namespace) -> None:
+    from mriqa.config import ScoreSection, load_section
+    from mriqa.rating.score import score_shard
+
+    score_shard(
+        parsed.manifest,
+        parsed.store,
+        parsed.convert_status,
+        parsed.output,
+        settings=load_section(ScoreSection, parsed.settings),
+        threads=parsed.threads,
+        mem_mb=parsed.mem_mb,
+    )
+
+
+def _merge(parsed: argparse.Namespace) -> None:
+    from mriqa.config import RatingSection, load_section
+    from mriqa.rating.publish import publish_tables
+
+    print(publish_tables(parsed.results, load_section(RatingSection, parsed.settings)))
+
+
+def _report(parsed: argparse.Namespace) -> None:
+    from mriqa.config import ReportSection, load_section
+    from mriqa.report.page import write_report
+
+    write_report(parsed.results, load_section(ReportSection, parsed.settings))
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    from mriqa.config import EvaluationSection, load_section
+    from mriqa.evaluation.artifacts import evaluate
+
+    evaluate(parsed.results, load_section(EvaluationSection, parsed.settings))
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    from mriqa.images.export import export_series
+
+    export_series(parsed.store, parsed.series_id, parsed.out)
+
+
+def _simulate(parsed: argparse.Namespace) -> None:
+    from mriqa.artifacts import Family
+    from mriqa.artifacts.simulate import simulate_file
+
+    if parsed.family not in set(Family):
+        allowed = ", ".join(family.value for family in Family)
+        raise UserError(f"--family: {parsed.family!r} is none of {allowed}")
+    picture = simulate_file(
+        parsed.source,
+        parsed.target,
+        family=Family(parsed.family),
+        severity=parsed.severity,
+        seed=parsed.seed,
+        phase_axis=parsed.phase_axis,
+    )
+    print(f"{parsed.target}\n{picture}")

@@ -1,0 +1,1 @@
+"""What there is: sources, series, shards."""

@@ -1,0 +1,105 @@
+"""The cohort and its shards as tables on disk.
+
+`cohort.parquet` has a row a series with all that is known of it. A shard's manifest holds only the
+columns that its jobs need, so that a corrected age or a new sha256 reruns no job.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mriqa.errors import ErrorCode, UserError
+
+COHORT_SCHEMA = pa.schema(
+    [
+        pa.field("series_id", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("session", pa.string()),
+        pa.field("contrast", pa.string(), nullable=False),
+        pa.field("station", pa.string()),
+        pa.field("source_path", pa.string(), nullable=False),
+        pa.field("source_kind", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("bvals", pa.list_(pa.float32())),
+        pa.field("error_code", pa.string()),
+        pa.field("error_message", pa.string()),
+        pa.field("excluded_by", pa.string()),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("sha256", pa.string()),
+        pa.field("site", pa.string()),
+        pa.field("scanner", pa.string()),
+        pa.field("sex", pa.string()),
+        pa.field("age", pa.float64()),
+        pa.field("height_cm", pa.float64()),
+        pa.field("weight_kg", pa.float64()),
+        pa.field("split", pa.string(), nullable=False),
+    ]
+)
+SHARD_SCHEMA = pa.schema(list(COHORT_SCHEMA)[:14])
+"""The first columns of COHORT_SCHEMA, up to and with `shard`."""
+
+PROBLEM_SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("line", pa.int64()),
+        pa.field("column", pa.string()),
+        pa.field("value", pa.string()),
+        pa.field("problem", pa.string(), nullable=False),
+    ]
+)
+"""`index_problems.parquet`: rows of the sources that gave no series, or only a failed one."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One row of a shard's manifest.
+
+    `error_code` is set where `index` already knows that the series cannot be read (missing file,
+    duplicate id); `excluded_by` (`withdrawn`, `contrast`) where it is left out on purpose.
+    """
+
+    series_id: str
+    subject: str
+    session: str | None
+    contrast: str
+    station: str | None
+    source_path: Path
+    source_kind: str
+    size_bytes: int
+    mtime_ns: int
+    bvals: tuple[float, ...] | None
+    error_code: ErrorCode | None
+    error_message: str | None
+    excluded_by: str | None
+    shard: int
+
+
+def shard_name(number: int) -> str:
+    """`shard-00007`: the stem of all files of shard 7."""
+    return f"shard-{number:05d}"
+
+
+def series_from_row(row: dict[str, Any]) -> Series:
+    """A manifest row (of `Table.to_pylist`) as `Series`."""
+    values = {field.name: row[field.name] for field in fields(Series)}
+    values["source_path"] = Path(row["source_path"])
+    values["bvals"] = None if row["bvals"] is None else tuple(row["bvals"])
+    values["error_code"] = None if row["error_code"] is None else ErrorCode(row["error_code"])
+    return Series(**values)
+
+
+def read_shard(path: Path) -> list[Series]:
+    """The series of one shard; raises UserError if `path` is not a shard manifest."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such shard; run `mriqa index CONFIG` first") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a shard manifest ({error}); index again") from error
+    if not table.schema.equals(SHARD_SCHEMA, check_metadata=False):
+        raise UserError(f"{path}: not a shard manifest of this version; index again")
+    return [series_from_row(row) for row in table.to_pylist()]

@@ -1,0 +1,227 @@
+"""The configuration: one frozen model a section, unknown keys refused at every level.
+
+`config/config.yaml` is generated from these models (`mriqa config --write`); a test holds it.
+Paths are relative to the folder that the command is run in.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mriqa.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+StratumColumn = Literal["contrast", "station", "protocol", "b_class", "background"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BidsSource(Section):
+    """A BIDS dataset; participants.tsv is joined."""
+
+    kind: Literal["bids"]
+    path: Path = Field(description="Root of the dataset (holds dataset_description.json).")
+
+
+class TableSource(Section):
+    """A CSV, TSV or Parquet table with a row a series (columns: config/README.md)."""
+
+    kind: Literal["table"]
+    path: Path = Field(description="The table; relative paths in it start at its own folder.")
+
+
+class FolderSource(Section):
+    """A folder of files whose names follow a pattern."""
+
+    kind: Literal["folder"]
+    path: Path = Field(description="The folder.")
+    pattern: str = Field(
+        description="Path below the folder with {subject} and, where known, {session}, "
+        "{contrast}, {station} or any BIDS entity, e.g. '{subject}/{contrast}_{run}.nii.gz'."
+    )
+
+
+Source = Annotated[BidsSource | TableSource | FolderSource, Field(discriminator="kind")]
+
+
+class SplitSection(Section):
+    """Shares of subjects; a subject's split depends on seed and subject alone."""
+
+    train: Fraction = 0.7
+    validation: Fraction = 0.15
+    test: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> "SplitSection":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test is {total:g}; it must be 1")
+        return self
+
+
+class CohortSection(Section):
+    """What there is: sources, exclusions, shards. A change reruns `index`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", description="Begins every series id.")
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where the series are.")
+    participants: Path | None = Field(
+        None, description="CSV/TSV/Parquet joined by participant_id to sources without their own."
+    )
+    withdrawn: Path | None = Field(
+        None, description="Text file, a subject a line: these are excluded everywhere."
+    )
+    exclude_contrasts: tuple[str, ...] = Field((), description="Contrasts that are not rated.")
+    shard_mb: int = Field(2048, ge=1, description="Bytes of sources that one job handles, in MiB.")
+    shard_series: int = Field(512, ge=1, description="At most so many series a shard.")
+    seed: int = Field(0, ge=0, description="Of the split.")
+    split: SplitSection = SplitSection()
+
+
+class ConvertSection(Section):
+    """Volumes to Zarr. A change reruns everything from `convert` on."""
+
+    slice_axis: dict[str, Literal["i", "j", "k"]] = Field(
+        default_factory=dict,
+        description="Slice axis of the acquisition by contrast, where the header is wrong.",
+    )
+    codec: Literal["blosc-zstd", "blosc-lz4"] = Field(
+        "blosc-zstd", description="blosc-lz4 is faster, blosc-zstd some 10% smaller."
+    )
+    object_mb: int = Field(
+        64, ge=1, description="Volumes share one stored object up to so many MB."
+    )
+
+
+class ScoreSection(Section):
+    """Metrics of slices and volumes. A change reruns scoring and the tables."""
+
+    foreground_percentile: float = Field(
+        99.0, gt=50, le=100, description="Upper percentile that scales intensities to 1."
+    )
+    slices: bool = Field(True, description="Also write a row a slice.")
+
+
+class RatingSection(Section):
+    """From metrics to quality_score and rating. A change rewrites the tables only."""
+
+    stratum: tuple[StratumColumn, ...] = Field(
+        ("contrast", "station", "protocol", "b_class", "background"),
+        description="Volumes equal in these columns are comparable with one another.",
+    )
+    min_stratum: int = Field(
+        10, ge=3, description="Volumes of this many sessions at least, else `no_reference`."
+    )
+    pass_from: Fraction = Field(0.8, description="quality_score from which a volume passes.")
+    fail_below: Fraction = Field(0.4, description="quality_score below which a volume fails.")
+    max_failed_fraction: Fraction = Field(
+        0.5, description="More failed series than this share stop the run after its tables."
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_ordered(self) -> "RatingSection":
+        if self.fail_below > self.pass_from:
+            raise ValueError(
+                f"fail_below {self.fail_below:g} must not exceed pass_from {self.pass_from:g}"
+            )
+        return self
+
+
+class ReportSection(Section):
+    """The HTML page. A change rewrites the page only."""
+
+    title: str = "mriqa"
+    worst: int = Field(24, ge=0, le=200, description="Pictures of the lowest-scoring volumes.")
+    random: int = Field(12, ge=0, le=200, description="Pictures of volumes drawn at random.")
+    seed: int = Field(0, ge=0, description="Of the random sample.")
+
+
+class EvaluationSection(Section):
+    """Comparison with a truth table. A change reruns `evaluate` only."""
+
+    truth: Path | None = Field(
+        None, description="Table of series_id, volume, family, severity; none: no evaluation."
+    )
+    bootstraps: int = Field(200, ge=0, description="Resamples of subjects for intervals.")
+    seed: int = Field(0, ge=0, description="Of the bootstrap.")
+
+
+class ResourcesSection(Section):
+    """Memory of the jobs. A change reruns nothing."""
+
+    convert_mem_mb: int = Field(2000, ge=256, description="Of a convert job at its first attempt.")
+    score_mem_mb: int = Field(2000, ge=256, description="Of a score job at its first attempt.")
+    merge_mem_mb: int = Field(4000, ge=256, description="Of the merge job.")
+    convert_threads: int = Field(2, ge=1, description="Series converted at a time in a job.")
+    score_threads: int = Field(1, ge=1, description="Volumes scored at a time in a job.")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    results: Path = Field(description="Folder of everything that is written.")
+    cohort: CohortSection
+    convert: ConvertSection = ConvertSection()
+    score: ScoreSection = ScoreSection()
+    rating: RatingSection = RatingSection()
+    report: ReportSection = ReportSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    resources: ResourcesSection = ResourcesSection()
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a YAML configuration; raises ConfigError naming key, value and rule."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    return check_config(raw, str(path))
+
+
+def check_config(raw: Any, where: str) -> Config:
+    """Check an already parsed configuration; `where` begins the error message."""
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: expected keys such as `results` and `cohort`, got {raw!r}")
+    return _validated(Config, raw, where)
+
+
+def load_section(model: type[SectionT], settings: str) -> SectionT:
+    """Parse the JSON of one section, as Snakemake's rules pass it to a verb."""
+    try:
+        raw = json.loads(settings)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--settings: not JSON: {error}") from error
+    return _validated(model, raw, "--settings")
+
+
+def section_json(section: Section) -> str:
+    """One section as canonical JSON: equal settings give equal text."""
+    return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def _validated(model: type[SectionT], raw: Any, where: str) -> SectionT:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems)) from None
+
+
+def _problem(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "(top level)"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: no such key; see config/README.md for the ones there are"
+    if detail["type"] == "missing":
+        return f"{key}: missing; it has no default"
+    return f"{key}: {detail['msg']} (got {detail['input']!r})"

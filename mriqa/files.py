@@ -1,0 +1,87 @@
+"""Files that are complete or absent: written under a temporary name, synced, then renamed."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEMPORARY_MARK = ".part-"
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path`, unlike that of any other process or attempt."""
+    return path.with_name(f".{path.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success sync it and rename it to `path`, else remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text to `path`, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON to `path`; refuses NaN, which JSON does not have."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_parquet(path: Path, table: pa.Table, row_group_size: int = 65_536) -> None:
+    """Write one Parquet file (zstd 1, plain strings), whole or not at all."""
+    with replacing(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=False,
+            row_group_size=row_group_size,
+        )
+
+
+def write_parquet_if_changed(path: Path, table: pa.Table) -> bool:
+    """Write `table` unless `path` already holds it; keeps the old mtime, so nothing reruns.
+
+    Returns True if the file was written.
+    """
+    if path.exists():
+        try:
+            if pq.read_table(path).equals(table, check_metadata=False):
+                return False
+        except (pa.ArrowInvalid, OSError):
+            pass  # damaged: replaced by a good one
+    write_parquet(path, table)
+    return True

@@ -1,0 +1,1 @@
+"""Pixels: reading NIfTI, geometry, the Zarr store."""

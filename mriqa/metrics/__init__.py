@@ -1,0 +1,1 @@
+"""Hand-made quality metrics: pure functions of a volume."""

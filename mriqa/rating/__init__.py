@@ -1,0 +1,1 @@
+"""From metrics and methods to the columns that an analyst reads."""

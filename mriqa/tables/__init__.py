@@ -1,0 +1,1 @@
+"""The published tables: columns, merging, reconciliation, docs."""
