@@ -43,7 +43,7 @@ ERROR_DESCRIPTIONS: dict[ErrorCode, str] = {
     ErrorCode.EMPTY_FILE: "The file has zero bytes.",
     ErrorCode.ANNEX_POINTER: "A git-annex or Git LFS pointer stands where the image should be.",
     ErrorCode.NOT_AN_IMAGE: "The bytes are not those of an image format.",
-    ErrorCode.UNSUPPORTED_FORMAT: "An image of a format that is not read (PAR/REC, MINC, MGH, DICOM).",
+    ErrorCode.UNSUPPORTED_FORMAT: "An image of a format that is not read: PAR, MINC, MGH, DICOM.",
     ErrorCode.CORRUPT_GZIP: "The gzip stream is damaged (wrong checksum or invalid data).",
     ErrorCode.TRUNCATED: "The file ends before the image that its header announces.",
     ErrorCode.IMPOSSIBLE_HEADER: "The header contradicts itself or the format.",

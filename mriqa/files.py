@@ -1,7 +1,9 @@
 """Files that are complete or absent: written under a temporary name, synced, then renamed."""
 
+import glob
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,3 +87,39 @@ def write_parquet_if_changed(path: Path, table: pa.Table) -> bool:
             pass  # damaged: replaced by a good one
     write_parquet(path, table)
     return True
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success it takes the place of the folder `path`.
+
+    A reader sees the old content or the new one, but for a moment in which `path` is absent.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, aside = temporary_name(path), temporary_name(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for written in temporary.rglob("*"):
+            if written.is_file():
+                with written.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        if path.exists():
+            path.rename(aside)
+        temporary.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove what killed attempts at writing `folder/name` left behind.
+
+    Only for a caller that owns `name`: a live writer's temporary files look the same.
+    """
+    for leftover in folder.glob(f".{glob.escape(name)}{TEMPORARY_MARK}*"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

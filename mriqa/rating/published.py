@@ -1,0 +1,31 @@
+"""The columns of every published table, with those of the metrics and methods.
+
+A method adds its columns here, in one place, and nowhere else.
+"""
+
+from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS
+from mriqa.tables.schemas import (
+    FAILURE_COLUMNS,
+    RUN_COLUMNS,
+    SLICE_HEAD,
+    SLICE_TAIL,
+    SUBJECT_COLUMNS,
+    VOLUME_HEAD,
+    VOLUME_TAIL,
+)
+
+VOLUMES = (*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL)
+SLICES = (*SLICE_HEAD, *SLICE_COLUMNS, *SLICE_TAIL)
+SLICE_FILES = tuple(column for column in SLICES if column.name != "contrast")
+"""What a file of the slices table holds: its contrast stands in the name of its folder."""
+SUBJECTS = SUBJECT_COLUMNS
+FAILURES = FAILURE_COLUMNS
+RUNS = RUN_COLUMNS
+
+TABLES = {
+    "volumes": ("A row a volume; a series that was not read has one row.", VOLUMES),
+    "slices": ("A row a slice of every measured volume, partitioned by contrast.", SLICES),
+    "subjects": ("A row a subject and session.", SUBJECTS),
+    "failures": ("A row a series or volume that failed, with its cause.", FAILURES),
+    "runs": ("A row a run that wrote these tables.", RUNS),
+}

@@ -1,0 +1,126 @@
+"""The analyst's columns: stratum, quality_score, rating, flag and its reason."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mriqa.config import RatingSection
+from mriqa.rating.robust import Judgement, RatedMetric, adverse_z, judge
+
+NONFINITE_LIMIT = 1e-3
+"""Share of non-finite voxels from which a volume is flagged."""
+
+RATED_METRICS: tuple[RatedMetric, ...] = (
+    RatedMetric("body_snr", True, "low_snr", logarithmic=True),
+)
+
+
+def add_strata(volumes: pa.Table, stratum: Sequence[str]) -> pa.Table:
+    """Add `protocol` and `stratum` (the given columns, joined by `/`); NULL for unread series."""
+    protocol = [
+        _protocol(scanner, z, y, x)
+        for scanner, z, y, x in zip(
+            *(
+                volumes[name].to_pylist()
+                for name in ("scanner", "spacing_z_mm", "spacing_y_mm", "spacing_x_mm")
+            ),
+            strict=True,
+        )
+    ]
+    volumes = volumes.append_column("protocol", pa.array(protocol, pa.string()))
+    parts = [pc.fill_null(volumes[name], "-") for name in stratum]
+    joined = pc.binary_join_element_wise(*parts, "/") if parts else pa.repeat("all", len(volumes))
+    measured = pc.equal(volumes["status"], "ok")
+    return volumes.append_column(
+        "stratum", pc.if_else(measured, joined, pa.scalar(None, pa.string()))
+    )
+
+
+def _protocol(scanner: str | None, z: float | None, y: float | None, x: float | None) -> str | None:
+    if z is None or y is None or x is None:
+        return None
+    voxel = f"{y:.1f}x{x:.1f}x{z:.1f}mm"
+    return f"{scanner} {voxel}" if scanner else voxel
+
+
+def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
+    """Add quality_score, rating, rating_source, flag, flag_reason; set `no_reference`.
+
+    `volumes` has the columns of `add_strata` and the metrics. A stratum needs volumes of
+    `min_stratum` sessions, else its volumes are `no_reference` and keep a NULL score.
+    """
+    strata = _strata(volumes, section.min_stratum)
+    metrics = {
+        metric.name: np.asarray(
+            volumes[metric.name].to_numpy(zero_copy_only=False), dtype=np.float64
+        )
+        for metric in RATED_METRICS
+    }
+    judgement = judge(adverse_z(metrics, RATED_METRICS, strata))
+    return _analyst_columns(volumes, judgement, section)
+
+
+def _strata(volumes: pa.Table, min_sessions: int) -> list[NDArray[np.intp]]:
+    """Rows of each stratum that has measured volumes of enough sessions."""
+    codes = pc.dictionary_encode(volumes["stratum"]).combine_chunks()
+    sessions = pc.binary_join_element_wise(
+        volumes["subject"], pc.fill_null(volumes["session"], ""), "/"
+    )
+    person = pc.dictionary_encode(sessions).combine_chunks().indices.to_numpy()
+    stratum = codes.indices.to_numpy(zero_copy_only=False)  # NaN where NULL
+    rows_of = [np.flatnonzero(stratum == code) for code in range(len(codes.dictionary))]
+    return [rows for rows in rows_of if np.unique(person[rows]).size >= min_sessions]
+
+
+def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSection) -> pa.Table:
+    score = judgement.quality_score
+    judged = np.isfinite(score)
+    measured = np.asarray(pc.equal(volumes["status"], "ok").to_numpy(zero_copy_only=False))
+    failed = np.asarray(pc.equal(volumes["status"], "failed").to_numpy(zero_copy_only=False))
+    rating = rate_scores(score, section)
+    status = np.asarray(volumes["status"].to_pylist(), dtype=object)
+    status[measured & ~judged] = "no_reference"
+    nonfinite = volumes["nonfinite_fraction"].to_numpy(zero_copy_only=False) > NONFINITE_LIMIT
+    bad = judged & (rating != "pass")
+    flag = np.full(len(score), None, dtype=object)
+    flag[judged] = False
+    flag[bad | failed | nonfinite] = True
+    reasons = np.array([metric.reason for metric in RATED_METRICS], dtype=object)
+    reason = np.full(len(score), None, dtype=object)
+    reason[bad] = reasons[judgement.worst[bad]]
+    reason[nonfinite] = "nonfinite"
+    reason[failed] = "failed"
+    source = np.full(len(score), None, dtype=object)
+    source[judged] = "metrics"
+    return _with_columns(
+        volumes,
+        {
+            "status": pa.array(status, pa.string()),
+            "quality_score": pa.array(score, pa.float64(), from_pandas=True),
+            "rating": pa.array(rating, pa.string()),
+            "rating_source": pa.array(source, pa.string()),
+            "flag": pa.array(flag, pa.bool_()),
+            "flag_reason": pa.array(reason, pa.string()),
+        },
+    )
+
+
+def rate_scores(score: NDArray[np.float64], section: RatingSection) -> NDArray[np.object_]:
+    """`pass`, `questionable` or `fail` by the two thresholds; None where the score is NaN."""
+    rating = np.full(score.shape, None, dtype=object)
+    rating[score >= section.pass_from] = "pass"
+    rating[(score < section.pass_from) & (score >= section.fail_below)] = "questionable"
+    rating[score < section.fail_below] = "fail"
+    return rating
+
+
+def _with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    for name, values in columns.items():
+        if name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, values)
+        else:
+            table = table.append_column(name, values)
+    return table

@@ -1,0 +1,57 @@
+"""A row a subject and session, from the rated volumes."""
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from mriqa.config import RatingSection
+from mriqa.rating.rate import rate_scores
+from mriqa.tables.schemas import PERSON_COLUMNS
+
+_PERSON = ", ".join(f"any_value({column.name}) AS {column.name}" for column in PERSON_COLUMNS)
+_SQL = f"""
+SELECT subject, session,
+  count(DISTINCT series_id) AS n_series,
+  count(volume) AS n_volumes,
+  count(*) FILTER (status = 'ok') AS n_ok,
+  count(*) FILTER (status = 'failed') AS n_failed,
+  count(*) FILTER (status = 'excluded') AS n_excluded,
+  count(*) FILTER (status = 'no_reference') AS n_no_reference,
+  count(*) FILTER (rating = 'pass') AS n_pass,
+  count(*) FILTER (rating = 'questionable') AS n_questionable,
+  count(*) FILTER (rating = 'fail') AS n_fail,
+  median(quality_score) AS quality_score,
+  min(quality_score) AS quality_score_min,
+  bool_or(flag) AS any_flag,
+  min_by(flag_reason, coalesce(quality_score, -1)) FILTER (flag) AS worst_reason,
+  {_PERSON}
+FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
+"""  # noqa: S608  # our own names
+
+
+def summarise_subjects(volumes: pa.Table, section: RatingSection) -> pa.Table:
+    """The subjects table without provenance.
+
+    The rating is that of the median quality_score; `flag` is raised by the rating or by any flagged
+    volume. The reason is that of the volume with the lowest score, a failed one first.
+    """
+    with duckdb.connect() as connection:
+        connection.register("volumes", volumes)
+        table = connection.sql(_SQL).to_arrow_table()
+    score = table["quality_score"].to_numpy(zero_copy_only=False).astype(np.float64)
+    rating = rate_scores(score, section)
+    judged = np.isfinite(score)
+    flag = np.asarray(table["any_flag"].to_pylist(), dtype=object)
+    flag[judged & (rating != "pass")] = True
+    source = np.full(len(score), None, dtype=object)
+    source[judged] = "metrics"
+    columns = {
+        "rating": pa.array(rating, pa.string()),
+        "rating_source": pa.array(source, pa.string()),
+        "flag": pa.array(flag, pa.bool_()),
+        "flag_reason": table["worst_reason"],
+    }
+    table = table.drop_columns(["any_flag", "worst_reason"])
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table

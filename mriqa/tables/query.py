@@ -1,0 +1,47 @@
+"""SQL over a results folder with DuckDB."""
+
+from pathlib import Path
+
+import duckdb
+
+from mriqa.errors import UserError
+
+
+def connect(results: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with views volumes, slices, subjects, failures, runs and cohort.
+
+    The connection is in memory and cannot write into `results`. Raises UserError where there are
+    no tables.
+    """
+    tables = results / "tables"
+    if not (tables / "volumes.parquet").is_file():
+        raise UserError(f"{tables}: no tables there; run `mriqa run CONFIG` first")
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    for name in ("volumes", "subjects", "failures", "runs"):
+        _view(connection, name, tables / f"{name}.parquet", "")
+    if any((tables / "slices").glob("*/*.parquet")):
+        _view(
+            connection,
+            "slices",
+            tables / "slices" / "*" / "*.parquet",
+            ", hive_partitioning = true, hive_types = {'contrast': VARCHAR}",
+        )
+    if (results / "cohort.parquet").is_file():
+        _view(connection, "cohort", results / "cohort.parquet", "")
+    return connection
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, path: Path, options: str) -> None:
+    quoted = str(path).replace("'", "''")
+    source = f"read_parquet('{quoted}'{options})"
+    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # our names
+
+
+def run_query(results: Path, sql: str) -> str:
+    """The answer to `sql` as a text table; raises UserError naming what DuckDB did not accept."""
+    with connect(results) as connection:
+        try:
+            answer = connection.sql(sql)
+        except duckdb.Error as error:
+            raise UserError(f"the query was not accepted: {error}") from None
+        return "done" if answer is None else str(answer).rstrip()
