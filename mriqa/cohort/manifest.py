@@ -4,6 +4,7 @@
 columns that its jobs need, so that a corrected age or a new sha256 reruns no job.
 """
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,21 @@ PROBLEM_SCHEMA = pa.schema(
     ]
 )
 """`index_problems.parquet`: rows of the sources that gave no series, or only a failed one."""
+
+SHARD_INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("n_series", pa.int32(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("largest_bytes", pa.int64(), nullable=False),
+    ]
+)
+"""`shards/index.parquet`: a row for every shard that ever was (n_series 0: emptied, never reused).
+
+For resources only. It changes with every growth, so it must be no job's input.
+"""
+SHARD_INDEX_NAME = "index.parquet"
+_SHARD_FILE = re.compile(r"shard-(\d{5,})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -103,3 +119,38 @@ def read_shard(path: Path) -> list[Series]:
     if not table.schema.equals(SHARD_SCHEMA, check_metadata=False):
         raise UserError(f"{path}: not a shard manifest of this version; index again")
     return [series_from_row(row) for row in table.to_pylist()]
+
+
+def read_cohort(path: Path) -> pa.Table:
+    """`cohort.parquet` as an Arrow table of COHORT_SCHEMA; raises UserError if it is not that."""
+    try:
+        table = pq.ParquetFile(path).read()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such cohort; run `mriqa index CONFIG` first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a cohort table ({error}); index again") from error
+    if not table.schema.equals(COHORT_SCHEMA, check_metadata=False):
+        raise UserError(f"{path}: not a cohort table of this version; index again")
+    return table
+
+
+def list_shards(results: Path) -> list[int]:
+    """Numbers of the shards that there are, ascending; from file names alone, so cheap."""
+    folder = results / "shards"
+    if not folder.is_dir():
+        return []
+    matches = (_SHARD_FILE.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match.group(1)) for match in matches if match)
+
+
+def shard_bytes(results: Path) -> dict[int, int]:
+    """Bytes of source files by shard number, of the shards that there are.
+
+    One small file is read. Raises UserError if it is missing or damaged.
+    """
+    path = results / "shards" / SHARD_INDEX_NAME
+    try:
+        table = pq.ParquetFile(path).read(columns=["shard", "n_series", "bytes"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise UserError(f"{path}: no list of shards ({error}); run `mriqa index CONFIG`") from error
+    return {row["shard"]: row["bytes"] for row in table.to_pylist() if row["n_series"] > 0}

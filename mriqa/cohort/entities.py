@@ -1,0 +1,71 @@
+"""Names: from BIDS entities to series id, contrast, station."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+ENTITY_ORDER = (
+    "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec", "dir", "run",
+    "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split", "recording",
+    "chunk", "seg", "res", "den", "label", "desc",
+)  # fmt: skip
+"""BIDS entities between session and suffix, in the order of the BIDS specification 1.10."""
+
+IMAGE_EXTENSIONS = (".nii.gz", ".nii")
+
+
+def image_stem(name: str) -> str | None:
+    """The file name without `.nii` or `.nii.gz`; None if it is no NIfTI name."""
+    for extension in IMAGE_EXTENSIONS:
+        if name.endswith(extension) and name != extension:
+            return name[: -len(extension)]
+    return None
+
+
+def bare_label(value: str, prefix: str) -> str:
+    """A subject or session label without `sub-` or `ses-`; '0012' stays '0012'."""
+    return value.strip().removeprefix(f"{prefix}-")
+
+
+def contrast_of(entities: Mapping[str, str], suffix: str) -> str:
+    """The contrast of a BIDS file.
+
+    The acq label where it begins with `dixon` (BIDS has no suffix for Dixon images), else the
+    suffix. Phase, real and imaginary parts get `-phase`, `-real`, `-imag` appended: they are not
+    comparable with magnitude images.
+    """
+    acquisition = entities.get("acq", "")
+    contrast = acquisition if acquisition.lower().startswith("dixon") else suffix
+    part = entities.get("part", "mag")
+    return contrast if part == "mag" else f"{contrast}-{part}"
+
+
+def build_series_id(
+    cohort: str,
+    subject: str,
+    session: str | None,
+    entities: Mapping[str, str],
+    contrast: str,
+) -> str:
+    """`<cohort>_sub-…_ses-…_<entities in BIDS order>_<contrast>`; different inputs, different ids.
+
+    `_`, `%`, `/` and blanks inside a value are percent-encoded: only so can no two sets of entities
+    share an id.
+    """
+    parts = [cohort, f"sub-{_encoded(subject)}"]
+    if session is not None:
+        parts.append(f"ses-{_encoded(session)}")
+    parts += [f"{key}-{_encoded(entities[key])}" for key in ENTITY_ORDER if key in entities]
+    return "_".join([*parts, _encoded(contrast)])
+
+
+def _encoded(value: str) -> str:
+    if value.isalnum():
+        return value
+    return "".join(_encoded_character(character) for character in value)
+
+
+def _encoded_character(character: str) -> str:
+    if character.isalnum() or character in "-.+":
+        return character
+    # quote() leaves _ and ~ alone, and both may not pass
+    return "%5F" if character == "_" else quote(character, safe="~")

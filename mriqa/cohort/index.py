@@ -1,0 +1,246 @@
+"""`mriqa index`: from sources to cohort.parquet and shards. The only stage that walks a cohort."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mriqa.cohort.bids import find_bids_series
+from mriqa.cohort.exclusions import Exclusions, read_exclusions
+from mriqa.cohort.folder import find_folder_series
+from mriqa.cohort.found import Findings, FoundSeries, Person
+from mriqa.cohort.inspection import Inspection, inspect_all
+from mriqa.cohort.ledger import (
+    Ledger,
+    read_ledger,
+    write_cohort,
+    write_problems,
+    write_shards,
+)
+from mriqa.cohort.participants import Participants, filled, read_participants
+from mriqa.cohort.shards import Limits, Load, assign_shards
+from mriqa.cohort.split import split_of
+from mriqa.cohort.table import find_table_series
+from mriqa.cohort.tabular import Problem
+from mriqa.config import BidsSource, CohortSection, Source, TableSource
+from mriqa.errors import ErrorCode, UserError
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What one run of `index` found and wrote; `n_failed` of the series have an error code."""
+
+    n_series: int
+    n_subjects: int
+    n_excluded: int
+    n_failed: int
+    n_problems: int
+    shards_total: int
+    shards_new: int
+    shards_changed: int
+    shards_removed: int
+
+
+def index_cohort(section: CohortSection, results: Path) -> IndexSummary:
+    """Find all series of the sources and write cohort.parquet, shards/ and index_problems.parquet.
+
+    Only files whose content changed are written, and new series make new shards. Raises UserError
+    if a source is missing or no source has any series.
+    """
+    exclusions = read_exclusions(section)
+    findings = find_series(section)
+    findings = _without_unwritable(findings)
+    series, inspections, problems = _inspected(findings)
+    ledger = read_ledger(results)
+    shards = _shards(section, series, inspections, ledger)
+    rows = [
+        _row(section, one, seen, exclusions, shards[one.series_id])
+        for one, seen in zip(series, inspections, strict=True)
+    ]
+    problems += exclusions.problems({one.subject for one in series})
+    return _write(results, ledger, rows, problems)
+
+
+def find_series(section: CohortSection) -> Findings:
+    """Series and problems of all sources, in the order of the sources."""
+    shared = None if section.participants is None else read_participants(section.participants)
+    result = Findings([], [] if shared is None else list(shared.problems))
+    for source in section.sources:
+        found = _find(source, section.name)
+        persons = _participants(source, shared)
+        result.series.extend(_with_person(one, persons) for one in found.series)
+        result.problems.extend(found.problems)
+        if persons is not shared:
+            result.problems.extend(persons.problems)
+    if not result.series:
+        raise UserError(_nothing_found(section, result.problems))
+    return result
+
+
+def _find(source: Source, cohort: str) -> Findings:
+    if isinstance(source, BidsSource):
+        return find_bids_series(source.path, cohort)
+    if isinstance(source, TableSource):
+        return find_table_series(source.path, cohort)
+    return find_folder_series(source.path, source.pattern, cohort)
+
+
+def _participants(source: Source, shared: Participants | None) -> Participants:
+    """The dataset's own participants.tsv, else the one that the configuration names."""
+    if isinstance(source, BidsSource):
+        own = source.path / "participants.tsv"
+        if own.is_file():
+            return read_participants(own)
+    return shared or Participants()
+
+
+def _with_person(series: FoundSeries, participants: Participants) -> FoundSeries:
+    person = participants.person(series.subject, series.session)
+    return replace(series, person=filled(series.person, person))
+
+
+def _nothing_found(section: CohortSection, problems: Sequence[Problem]) -> str:
+    lines = ["no series found in any source of the cohort:"]
+    for source in section.sources:
+        looked = {
+            "bids": "sub-*/[ses-*/]{anat,dwi,func,perf,fmap}/*.nii[.gz]",
+            "table": "rows with path, subject and contrast",
+        }
+        what = looked.get(source.kind) or f"files like {getattr(source, 'pattern', '')}"
+        lines.append(f"  {source.path}: looked for {what}")
+    lines += [f"  {problem.file}: {problem.problem}" for problem in problems[:5]]
+    return "\n".join(lines)
+
+
+def _without_unwritable(findings: Findings) -> Findings:
+    """Names that are not valid text cannot stand in a table; they become problems."""
+    good = Findings([], list(findings.problems))
+    for one in findings.series:
+        try:
+            f"{one.path}{one.series_id}".encode()
+            good.series.append(one)
+        except UnicodeEncodeError:
+            text = "the file's name is not valid UTF-8; rename it"
+            good.problems.append(Problem(one.origin_file, text, one.origin_line))
+    good.problems[:] = [
+        replace(problem, file=_printable(problem.file)) for problem in good.problems
+    ]
+    return good
+
+
+def _printable(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _inspected(
+    findings: Findings,
+) -> tuple[list[FoundSeries], list[Inspection], list[Problem]]:
+    """Series by subject, session and id, each id once, and what their files are like."""
+    claims: dict[str, list[FoundSeries]] = defaultdict(list)
+    for one in findings.series:
+        claims[one.series_id].append(one)
+    series = sorted(
+        (claim[0] for claim in claims.values()),
+        key=lambda one: (one.subject, one.session or "", one.series_id),
+    )
+    single = [one for one in series if len(claims[one.series_id]) == 1]
+    seen = dict(zip((one.series_id for one in single), inspect_all(single), strict=True))
+    problems = list(findings.problems)
+    for one in series:
+        if one.series_id not in seen:
+            seen[one.series_id] = _duplicate(claims[one.series_id])
+        problems.extend(seen[one.series_id].problems)
+    return series, [seen[one.series_id] for one in series], problems
+
+
+def _duplicate(claims: list[FoundSeries]) -> Inspection:
+    where = " and ".join(one.origin for one in claims[:5])
+    message = f"{claims[0].series_id}: claimed by {len(claims)} files: {where}; none is used"
+    problems = tuple(
+        Problem(
+            one.origin_file,
+            f"series id {one.series_id} is claimed by {len(claims)} files: {where}",
+            one.origin_line,
+            value=one.path,
+        )
+        for one in claims
+    )
+    return Inspection(error_code=ErrorCode.DUPLICATE_ID, error_message=message, problems=problems)
+
+
+def _shards(
+    section: CohortSection,
+    series: Sequence[FoundSeries],
+    inspections: Sequence[Inspection],
+    ledger: Ledger,
+) -> dict[str, int]:
+    loads = [
+        Load(one.series_id, one.subject, seen.size_bytes)
+        for one, seen in zip(series, inspections, strict=True)
+    ]
+    limits = Limits(section.shard_mb * MIB, section.shard_series)
+    return assign_shards(loads, ledger.assigned, ledger.next_shard, limits)
+
+
+def _row(
+    section: CohortSection,
+    series: FoundSeries,
+    seen: Inspection,
+    exclusions: Exclusions,
+    shard: int,
+) -> dict[str, Any]:
+    excluded_by = exclusions.excluded_by(series.subject, series.contrast)
+    # who withdrew leaves no personal data behind
+    person = Person() if excluded_by == "withdrawn" else series.person
+    # left out on purpose is no failure: the files of withdrawn subjects are often deleted
+    failed = excluded_by is None and seen.error_code is not None
+    return {
+        "series_id": series.series_id,
+        "subject": series.subject,
+        "session": series.session,
+        "contrast": series.contrast,
+        "station": series.station,
+        "source_path": series.path,
+        "source_kind": series.kind,
+        "size_bytes": seen.size_bytes,
+        "mtime_ns": seen.mtime_ns,
+        "bvals": seen.bvals,
+        "error_code": str(seen.error_code) if failed else None,
+        "error_message": seen.error_message if failed else None,
+        "excluded_by": excluded_by,
+        "shard": shard,
+        "sha256": None,
+        "site": person.site,
+        "scanner": person.scanner or (None if excluded_by == "withdrawn" else seen.scanner),
+        "sex": person.sex,
+        "age": person.age,
+        "height_cm": person.height_cm,
+        "weight_kg": person.weight_kg,
+        "split": split_of(series.subject, section.seed, section.split),
+    }
+
+
+def _write(
+    results: Path, ledger: Ledger, rows: list[dict[str, Any]], problems: list[Problem]
+) -> IndexSummary:
+    members: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        members[row["shard"]].append(row)
+    write_problems(results, problems)
+    changes = write_shards(results, ledger, members)
+    write_cohort(results, ledger, rows)
+    return IndexSummary(
+        n_series=len(rows),
+        n_subjects=len({row["subject"] for row in rows}),
+        n_excluded=sum(row["excluded_by"] is not None for row in rows),
+        n_failed=sum(row["error_code"] is not None for row in rows),
+        n_problems=len(problems),
+        shards_total=len(members),
+        shards_new=len(changes.new),
+        shards_changed=len(changes.changed),
+        shards_removed=len(changes.removed),
+    )
