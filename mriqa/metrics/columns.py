@@ -1,0 +1,118 @@
+"""The columns that the metrics fill, of volumes and of slices."""
+
+from dataclasses import replace
+from typing import Literal
+
+from mriqa.columns import Column
+
+Bounds = tuple[float | None, float | None]
+
+AIR_LEVELS = {
+    "zeroed_background": "The background is exactly zero: there is no noise to measure.",
+    "too_little_background": "The body fills the field of view; too little air is left.",
+}
+
+
+def _metric(
+    name: str, better: Literal["higher", "lower"] | None, bounds: Bounds, description: str
+) -> Column:
+    return Column(name, "float64", description, units="1", better=better, bounds=bounds)
+
+
+_SHARED = (
+    _metric(
+        "body_foreground_fraction",
+        None,
+        (0, 1),
+        "Share of the voxels that lie in the body (Otsu's threshold on cube-root block means, "
+        "large components, filled).",
+    ),
+    _metric(
+        "body_snr",
+        "higher",
+        (0, None),
+        "Signal-to-noise ratio against air: sqrt(|median(body)² - s²|) / s with "
+        "s = median(air) / sqrt(2 ln 2) (Gudbjartsson & Patz 1995). NULL without air.",
+    ),
+    _metric(
+        "body_snr_tissue",
+        "higher",
+        (0, None),
+        "Signal-to-noise ratio inside the body, also where the background is zeroed: "
+        "median(body) / s with s from the median of Immerkær's (1996) noise residual.",
+    ),
+    _metric(
+        "body_efc",
+        "lower",
+        (0, 1),
+        "Entropy focus criterion as MRIQC and QAP compute it (Atkinson 1997): entropy of the "
+        "intensities, 0 if all energy is in one voxel, 1 if all voxels are equal.",
+    ),
+    _metric(
+        "body_fber",
+        "higher",
+        (0, None),
+        "Foreground-background energy ratio mean(body²) / mean(air²) (QAP, Shehzad 2015; mean, "
+        "not MRIQC's median). NULL without air.",
+    ),
+    _metric(
+        "body_sharpness",
+        "higher",
+        (None, None),
+        "Energy of intensity differences over 2 voxels by that over 6, from products of adjacent "
+        "lines so that noise cancels: 0.33 for steps, 0.11 for edges of 6 voxels.",
+    ),
+    _metric(
+        "body_ghosting_y",
+        "lower",
+        (None, None),
+        "Ghosts along the rows' axis (array axis y): (rms of air above and below the body - rms "
+        "of the corners) / rms of the body. NULL without such air.",
+    ),
+    _metric(
+        "body_ghosting_x",
+        "lower",
+        (None, None),
+        "Ghosts along the columns' axis (array axis x): (rms of air left and right of the body - "
+        "rms of the corners) / rms of the body. NULL without such air.",
+    ),
+    _metric(
+        "body_entropy",
+        None,
+        (0, 1),
+        "Shannon entropy of the body's intensities in 64 bins up to the upper foreground "
+        "percentile, over log2(64).",
+    ),
+    _metric(
+        "body_slice_consistency",
+        "higher",
+        (-1, 1),
+        "Correlation of a slice with its neighbours over the body; of a volume, the mean over its "
+        "slices.",
+    ),
+    _metric(
+        "body_slice_dropout",
+        "lower",
+        (None, 1),
+        "Share of the signal that a slice lacks against the geometric mean of its neighbours over "
+        "the body; of a volume, that of its worst slice.",
+    ),
+)
+
+_VOLUME_ONLY = (
+    _metric(
+        "body_slice_consistency_min",
+        "higher",
+        (-1, 1),
+        "The lowest body_slice_consistency among the slices.",
+    ),
+    Column(
+        "body_air_null_reason",
+        "string",
+        "Why body_snr, body_fber and the ghosting columns are NULL; NULL where they are not.",
+        levels=AIR_LEVELS,
+    ),
+)
+
+VOLUME_COLUMNS: tuple[Column, ...] = _SHARED + _VOLUME_ONLY
+SLICE_COLUMNS: tuple[Column, ...] = tuple(replace(column) for column in _SHARED)
