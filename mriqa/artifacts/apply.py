@@ -1,15 +1,28 @@
 """Applying a drawn artifact: deterministic, nothing is drawn here."""
 
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.artifacts.background import measure_background
-from mriqa.artifacts.kspace import along, frequencies, from_lines, magnitude, time_order, to_lines
-from mriqa.artifacts.model import Artifact, Breathing, Ghosting, Noise
+from mriqa.artifacts import fields, lines
+from mriqa.artifacts.families import check_spacing
+from mriqa.artifacts.model import (
+    Artifact,
+    Bias,
+    Breathing,
+    Dropout,
+    Ghosting,
+    LowPass,
+    Motion,
+    Noise,
+    Spikes,
+    Wrap,
+)
+from mriqa.artifacts.motion import move_lines
 
 Volume = NDArray[np.float32]
+Kind = Bias | Breathing | Dropout | Ghosting | LowPass | Motion | Noise | Spikes | Wrap
 
 
 def apply(
@@ -25,12 +38,13 @@ def apply(
             f"the volume has shape {volume.shape}, the artifact was drawn for {artifact.shape}; "
             "draw it for this shape"
         )
+    spacing = check_spacing(spacing_mm)
     source = volume.astype(np.float32)
     if artifact.severity == 0:
         return source
     finite = np.isfinite(source)
     clean = source if finite.all() else np.where(finite, source, np.float32(0))
-    result = _corrupted(clean, spacing_mm, artifact)
+    result = _corrupted(clean, spacing, cast(Kind, artifact))
     if artifact.keep_zeros:
         result[clean == 0] = 0
     if clean is not source:
@@ -38,51 +52,25 @@ def apply(
     return result
 
 
-def _corrupted(
-    volume: Volume, spacing_mm: tuple[float, float, float], artifact: Artifact
-) -> Volume:
+def _corrupted(volume: Volume, spacing_mm: tuple[float, float, float], artifact: Kind) -> Volume:
     match artifact:
+        case Motion():
+            return move_lines(volume, spacing_mm, artifact)
         case Breathing():
-            return _breathing(volume, spacing_mm, artifact)
-        case Noise():
-            return _noise(volume, artifact)
+            return lines.breathe(volume, spacing_mm, artifact)
         case Ghosting():
-            return _ghosting(volume, artifact)
-    raise ValueError(f"no way to apply {type(artifact).__name__}")
-
-
-def _breathing(
-    volume: Volume, spacing_mm: tuple[float, float, float], artifact: Breathing
-) -> Volume:
-    axis = artifact.axis
-    count = volume.shape[axis]
-    line = time_order(count)[None, :]
-    phase = np.asarray(artifact.phases_rad)[:, None]
-    shift_mm = (
-        artifact.peak_to_peak_mm / 2 * np.sin(2 * np.pi * line / artifact.period_lines + phase)
-    )
-    ramp = np.exp(-2j * np.pi * frequencies(count) * shift_mm / spacing_mm[axis])
-    return _modulated(volume, ramp.astype(np.complex64), axis)
-
-
-def _ghosting(volume: Volume, artifact: Ghosting) -> Volume:
-    axis = artifact.axis
-    line = time_order(volume.shape[axis])
-    angle = 2 * np.pi * line / artifact.period_lines
-    wave = np.cos(angle) if artifact.period_lines == 2 else 2 * np.cos(angle + artifact.phase_rad)
-    factor = 1 + artifact.amplitude * np.exp(1j * artifact.ghost_phase_rad) * wave
-    return _modulated(volume, factor.astype(np.complex64), axis)
-
-
-def _modulated(volume: Volume, factor: NDArray[np.complex64], axis: int) -> Volume:
-    lines = to_lines(volume, axis)
-    lines *= along(factor, axis)
-    return magnitude(from_lines(lines, axis))
-
-
-def _noise(volume: Volume, artifact: Noise) -> Volume:
-    sigma = measure_background(volume).sigma * np.sqrt(artifact.sigma_factor**2 - 1)
-    rng = np.random.default_rng(artifact.noise_seed)
-    real = rng.standard_normal(volume.shape, dtype=np.float32) * np.float32(sigma) + volume
-    imaginary = rng.standard_normal(volume.shape, dtype=np.float32) * np.float32(sigma)
-    return cast(Volume, np.hypot(real, imaginary))
+            return lines.ghost(volume, artifact)
+        case LowPass():
+            return lines.low_pass(volume, artifact)
+        case Noise():
+            return fields.add_noise(volume, artifact)
+        case Spikes():
+            return fields.add_spikes(volume, artifact)
+        case Wrap():
+            return fields.fold_over(volume, artifact)
+        case Bias():
+            return fields.apply_bias(volume, artifact)
+        case Dropout():
+            return fields.drop_slices(volume, artifact)
+        case _:
+            assert_never(artifact)

@@ -25,7 +25,7 @@ class Family(StrEnum):
     NOISE = "noise"
     GHOSTING = "ghosting"
     SPIKES = "spikes"
-    LOW_PASS = "low_pass"
+    LOW_PASS = "low_pass"  # noqa: S105 not a password
     WRAP = "wrap"
     BIAS = "bias"
     DROPOUT = "dropout"
@@ -68,3 +68,25 @@ def check_family(family: str) -> Family:
     except ValueError:
         allowed = ", ".join(member.value for member in Family)
         raise ValueError(f"family is {family!r}; it must be one of {allowed}") from None
+
+
+def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """`shape` as (z, y, x); raises ValueError unless it is three positive numbers."""
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"shape is {tuple(shape)}; it must be three positive sizes (z, y, x)")
+    return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def check_spacing(spacing_mm: tuple[float, ...]) -> tuple[float, float, float]:
+    """`spacing_mm` as (dz, dy, dx); raises ValueError unless it is three positive numbers."""
+    if len(spacing_mm) != 3 or not all(math.isfinite(d) and d > 0 for d in spacing_mm):
+        raise ValueError(
+            f"spacing_mm is {tuple(spacing_mm)}; it must be three positive lengths (dz, dy, dx)"
+        )
+    return float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2])
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

@@ -1,8 +1,9 @@
 """Lines of k-space along the phase-encode axis.
 
-All operators here act line by line, so the transform along readout (and slice) cancels and a 1-D
-transform along the phase-encode axis is enough. Lines are counted in ascending frequency: line
-n // 2 of n is the centre of k-space.
+The operators here act line by line, so the transforms along readout and slice cancel and a 1-D
+transform along the phase-encode axis is enough. Lines have a position (ascending frequency,
+position n // 2 of n is the centre of k-space; also the order in time) and an index in the
+unshifted transform (index 0 is the centre).
 """
 
 from typing import Any
@@ -14,34 +15,33 @@ from numpy.typing import NDArray
 Complex = NDArray[np.complex64]
 
 
-def to_lines(image: NDArray[Any], axis: int) -> Complex:
-    """Orthonormal transform along `axis`, unshifted (line 0 is the centre)."""
-    lines = scipy.fft.fft(image, axis=axis, norm="ortho", workers=1)
-    return lines.astype(np.complex64, copy=False)
-
-
-def from_lines(lines: Complex, axis: int) -> Complex:
-    """Inverse of `to_lines`."""
-    image = scipy.fft.ifft(lines, axis=axis, norm="ortho", workers=1, overwrite_x=True)
-    return image.astype(np.complex64, copy=False)
-
-
-def frequencies(count: int) -> NDArray[np.float64]:
-    """Cycles per sample of every line, unshifted."""
-    return np.fft.fftfreq(count)
-
-
-def time_order(count: int) -> NDArray[np.int64]:
-    """For every unshifted line its place in ascending frequency order."""
+def line_positions(count: int) -> NDArray[np.int64]:
+    """For every line of the unshifted transform its position."""
     return np.fft.ifftshift(np.arange(count))
 
 
-def along(values: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Shape values of (lines,) or (slices, lines) so that they broadcast over (z, y, x)."""
-    values = np.atleast_2d(values)
-    return values[:, :, None] if axis == 1 else values[:, None, :]
+def positions_to_lines(start: int, stop: int, count: int) -> NDArray[np.int64]:
+    """Indices in the unshifted transform of the positions `start` to `stop` (exclusive)."""
+    return (np.arange(start, stop) - count // 2) % count
 
 
-def magnitude(image: Complex) -> NDArray[np.float32]:
+def frequencies(count: int) -> NDArray[np.float64]:
+    """Cycles a voxel of every line of the unshifted transform, in [-1/2, 1/2)."""
+    return np.fft.fftfreq(count)
+
+
+def modulated(volume: NDArray[np.float32], factor: NDArray[Any], axis: int) -> NDArray[np.float32]:
+    """Magnitude of `volume` (z, y, x) after multiplying its lines along `axis`.
+
+    `factor` is complex, unshifted, of shape (lines,), or (slices, lines) where slices differ.
+    """
+    factors = np.atleast_2d(factor).astype(np.complex64)
+    shaped = factors[:, :, None] if axis == 1 else factors[:, None, :]
+    lines = scipy.fft.fft(volume, axis=axis, workers=1)
+    lines *= shaped
+    return magnitude(scipy.fft.ifft(lines, axis=axis, workers=1, overwrite_x=True))
+
+
+def magnitude(image: NDArray[Any]) -> NDArray[np.float32]:
     """Absolute value in single precision."""
     return np.abs(image).astype(np.float32, copy=False)
