@@ -51,6 +51,12 @@ def labelled_counts(
     return np.bincount(joint.ravel(), minlength=n_labels * BINS).reshape(n_labels, BINS)
 
 
+def value_counts(values: npt.NDArray[np.float32], one: float) -> Counts:
+    """Histogram `(BINS,)` of values >= 0, scaled so that `one` is 1."""
+    codes = bin_codes(values * np.float32(1 / one))
+    return np.bincount(codes.ravel(), minlength=BINS)
+
+
 def quantile(counts: Counts, share: float) -> Floats:
     """Quantile of histograms `(..., BINS)`, linear inside a bin; NaN where nothing was counted."""
     cumulative = np.cumsum(counts, axis=-1)

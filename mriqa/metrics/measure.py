@@ -19,7 +19,7 @@ MIN_AIR_VOXELS = 200
 """Voxels of air in a slice from which its noise is estimated; a volume needs 5 times as many."""
 
 MIN_BODY_VOXELS = 64
-MIN_AIR_SHARE = 0.3
+MIN_AIR_SHARE = 0.5
 """Of the background that is air or zeroed, the share that must be air, or it counts as zeroed."""
 
 

@@ -5,53 +5,73 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mriqa.metrics.regions import Regions
+from mriqa.metrics.histogram import Floats
+from mriqa.metrics.regions import Mask, Regions
 
-Floats = npt.NDArray[np.float64]
+MIN_AREA = 0.25
+"""Body that slices must share to be compared, as a part of the largest slice's."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """`consistency` and `dropout` of every slice, `(z,)`; NaN where there is no body."""
+    """`consistency` and `dropout` of every slice, `(z,)`; NaN where there is too little body."""
 
     consistency: Floats
     dropout: Floats
 
 
 def compare_neighbours(regions: Regions) -> Neighbours:
-    """Compare every slice with the one before and the one after it.
+    """Compare every slice with the one before and the one after it, over the body they share.
 
-    consistency: mean correlation coefficient with them over the body of either, -1 to 1; higher is
-    better. dropout: share of the signal that is missing against them, 1 - exp(r) with r the mean
-    log ratio of the slice's mean intensity to theirs over the body of either; at most 1, near 0
-    is good, negative where a slice is brighter.
+    consistency: mean correlation coefficient with them, -1 to 1; higher is better.
+    dropout: share of the signal that the slice lacks, 1 - m(z) / sqrt(m(z-1) m(z+1)) with mean
+    intensities m over the body of all three; near 0 is good, at most 1, negative where the slice
+    is brighter than its neighbours. The first and the last slice have none.
     """
-    pairs = [_pair(regions, z) for z in range(len(regions.mean) - 1)]
-    correlation = np.array([pair[0] for pair in pairs])
-    log_ratio = np.array([pair[1] for pair in pairs])
-    return Neighbours(
-        _mean_of_both(correlation, correlation), 1 - np.exp(_mean_of_both(log_ratio, -log_ratio))
-    )
+    body = _closed(regions.body)
+    least = MIN_AREA * float(body.sum(axis=(1, 2)).max())
+    count = len(body)
+    correlation = np.full(count + 1, np.nan)
+    for z in range(count - 1):
+        correlation[z + 1] = _correlation(regions.mean[z : z + 2], body[z] & body[z + 1], least)
+    dropout = np.full(count, np.nan)
+    for z in range(1, count - 1):
+        shared = body[z - 1] & body[z] & body[z + 1]
+        dropout[z] = _missing(regions.mean[z - 1 : z + 2], shared, least)
+    return Neighbours(_mean_of_known(correlation[:-1], correlation[1:]), dropout)
 
 
-def _mean_of_both(after: Floats, before: Floats) -> Floats:
-    """Mean over what each slice has with its next (`after`) and its previous one (`before`)."""
-    values = np.full((2, len(after) + 1), np.nan)
-    values[0, :-1], values[1, 1:] = after, before
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(0)
+def _closed(body: Mask) -> Mask:
+    """The body, also where up to three slices in a row have lost so much that it is not seen."""
+    before, after = body.copy(), body.copy()
+    for step in (1, 2, 3):
+        before[step:] |= body[:-step]
+        after[:-step] |= body[step:]
+    return body | (before & after)
+
+
+def _mean_of_known(one: Floats, two: Floats) -> Floats:
+    both = np.stack([one, two])
+    known = np.isfinite(both)
+    total = np.where(known, both, 0).sum(0)
     return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
 
 
-def _pair(regions: Regions, z: int) -> tuple[float, float]:
-    """Correlation of slices z and z + 1, and log(mean of z / mean of z + 1)."""
-    both = regions.body[z] | regions.body[z + 1]
-    one = regions.mean[z][both].astype(np.float64)
-    two = regions.mean[z + 1][both].astype(np.float64)
-    if len(one) < 2 or one.sum() <= 0 or two.sum() <= 0:
-        return np.nan, np.nan
-    log_ratio = float(np.log(one.sum() / two.sum()))
+def _correlation(pair: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
+    """Pearson's correlation of two slices over `shared`; 0 if one of them is constant."""
+    if shared.sum() < max(least, 2):
+        return np.nan
+    one, two = pair[:, shared].astype(np.float64)
     one -= one.mean()
     two -= two.mean()
     norm = np.sqrt((one @ one) * (two @ two))
-    return (float(one @ two / norm) if norm > 0 else np.nan), log_ratio
+    return float(np.clip(one @ two / norm, -1, 1)) if norm > 0 else 0.0
+
+
+def _missing(triple: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
+    if shared.sum() < max(least, 1):
+        return np.nan
+    before, here, after = (float(plane[shared].mean(dtype=np.float64)) for plane in triple)
+    if before <= 0 or after <= 0:
+        return np.nan
+    return 1 - here / float(np.sqrt(before * after))
