@@ -14,7 +14,17 @@ NONFINITE_LIMIT = 1e-3
 """Share of non-finite voxels from which a volume is flagged."""
 
 RATED_METRICS: tuple[RatedMetric, ...] = (
+    # Entropy and coverage are measured but not rated: neither direction of them is bad.
     RatedMetric("body_snr", True, "low_snr", logarithmic=True),
+    RatedMetric("body_snr_tissue", True, "low_snr", logarithmic=True),
+    RatedMetric("body_efc", False, "entropy"),
+    RatedMetric("body_fber", True, "background", logarithmic=True),
+    RatedMetric("body_sharpness", True, "blur"),
+    RatedMetric("body_ghosting_y", False, "ghosting"),
+    RatedMetric("body_ghosting_x", False, "ghosting"),
+    RatedMetric("body_slice_consistency", True, "slice_inconsistency"),
+    RatedMetric("body_slice_consistency_min", True, "slice_inconsistency"),
+    RatedMetric("body_slice_dropout", False, "slice_inconsistency"),
 )
 
 

@@ -1,5 +1,7 @@
 """SQL over a results folder with DuckDB."""
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import duckdb
@@ -37,11 +39,15 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, path: Path, options:
     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # our names
 
 
-def run_query(results: Path, sql: str) -> str:
+def run_query(results: Path, sql: str, *, max_rows: int = 1000, max_width: int = 400) -> str:
     """The answer to `sql` as a text table; raises UserError naming what DuckDB did not accept."""
     with connect(results) as connection:
         try:
             answer = connection.sql(sql)
+            if answer is None:
+                return "done"
+            with redirect_stdout(StringIO()) as text:
+                answer.show(max_rows=max_rows, max_width=max_width, max_col_width=max_width)
         except duckdb.Error as error:
             raise UserError(f"the query was not accepted: {error}") from None
-        return "done" if answer is None else str(answer).rstrip()
+    return text.getvalue().rstrip()

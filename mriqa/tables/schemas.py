@@ -27,10 +27,9 @@ FLAG_REASONS = {
     "low_snr": "signal-to-noise ratio far below its stratum",
     "ghosting": "ghost energy along an in-plane axis far above its stratum",
     "blur": "sharpness far below its stratum",
-    "entropy": "entropy of intensities or their focus (EFC) far from its stratum",
-    "background": "energy outside the body far above its stratum",
+    "entropy": "entropy focus criterion (EFC) far above its stratum: ghosts, blur or noise",
+    "background": "energy outside the body (FBER) far above its stratum",
     "slice_inconsistency": "a slice differs from its neighbours far more than usual",
-    "coverage": "much less of the field of view is filled than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
     "volumes": "some volumes of the session are flagged (subjects table)",
 }

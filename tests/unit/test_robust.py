@@ -1,0 +1,93 @@
+"""quality_score of hand-made metrics: unusual in a bad direction is bad, nothing else is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mriqa.rating.robust import (
+    HALF_SCORE_AT,
+    Z_LIMIT,
+    RatedMetric,
+    adverse_z,
+    judge,
+    robust_z,
+)
+
+SNR = RatedMetric("snr", lower_is_bad=True, reason="low_snr")
+GHOST = RatedMetric("ghost", lower_is_bad=False, reason="ghosting")
+ALL = [np.arange(101)]
+
+
+def test_robust_z_of_a_normal_sample_is_its_z():
+    values = np.random.default_rng(1).normal(5, 2, 200_000)
+    z = robust_z(values)
+    assert np.median(z) == pytest.approx(0, abs=1e-12)
+    assert z.std() == pytest.approx(1, abs=0.02)
+
+
+def test_outliers_do_not_move_it():
+    values = np.arange(100.0)
+    wild = np.concatenate([values, [1e9] * 10])
+    assert robust_z(wild)[50] == pytest.approx(robust_z(values)[50], abs=0.3)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30), st.floats(0.1, 10))
+def test_robust_z_has_no_unit(values, factor):
+    values = np.array(values)
+    one, other = robust_z(values), robust_z(values * factor)
+    np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_no_spread_gives_no_opinion():
+    assert np.isnan(robust_z(np.full(20, 3.0))).all()
+    assert np.isnan(robust_z(np.full(5, np.nan))).all()
+
+
+def test_only_the_bad_direction_counts():
+    values = np.linspace(-5, 5, 101)
+    adverse = adverse_z({"snr": values, "ghost": values}, (SNR, GHOST), ALL)
+    assert (adverse[60:, 0] == 0).all()  # high SNR is no fault
+    assert (adverse[:40, 1] == 0).all()  # little ghosting is none either
+    assert adverse[0, 0] > 0
+    assert adverse[0, 0] == pytest.approx(adverse[-1, 1])
+
+
+def test_strata_do_not_mix():
+    values = np.concatenate([np.linspace(10, 12, 50), np.linspace(100, 120, 51)])
+    apart = adverse_z({"snr": values}, (SNR,), [np.arange(50), np.arange(50, 101)])
+    assert apart.max() < 2
+    together = adverse_z({"snr": values}, (SNR,), ALL)
+    assert together[:50].max() > together[50:].max()
+
+
+def test_rows_outside_every_stratum_are_not_judged():
+    adverse = adverse_z({"snr": np.arange(10.0)}, (SNR,), [np.arange(5)])
+    judgement = judge(adverse)
+    assert np.isfinite(judgement.quality_score[:5]).all()
+    assert np.isnan(judgement.quality_score[5:]).all()
+    assert (judgement.worst[5:] == -1).all()
+
+
+def test_score_is_one_when_usual_and_half_at_the_stated_distance():
+    judgement = judge(np.array([[0.0, 0.0, 0.0], [HALF_SCORE_AT] * 3]))
+    np.testing.assert_allclose(judgement.quality_score, [1.0, 0.5])
+
+
+def test_missing_metrics_are_left_out_not_counted_as_good():
+    known = judge(np.array([[6.0, 6.0, 6.0, 0.0]])).quality_score
+    fewer = judge(np.array([[6.0, np.nan, np.nan, np.nan]])).quality_score
+    np.testing.assert_allclose(known, fewer)
+
+
+@given(st.lists(st.floats(0, Z_LIMIT), min_size=1, max_size=8), st.integers(0, 7), st.floats(0, 5))
+def test_score_never_rises_with_a_worse_metric(values, position, more):
+    before = np.array([values])
+    after = before.copy()
+    after[0, position % len(values)] += more
+    assert judge(after).quality_score[0] <= judge(before).quality_score[0] + 1e-12
+
+
+def test_worst_names_the_foremost_metric():
+    judgement = judge(np.array([[1.0, 7.0, np.nan], [np.nan, 0.5, 3.0]]))
+    assert judgement.worst.tolist() == [1, 2]
