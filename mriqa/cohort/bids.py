@@ -15,7 +15,7 @@ from pathlib import Path
 import bids2table
 
 from mriqa.cohort.entities import contrast_of, image_stem
-from mriqa.cohort.found import Findings, FoundSeries, bounded
+from mriqa.cohort.found import Findings, FoundSeries, bounded, is_folder
 from mriqa.cohort.tabular import Problem
 from mriqa.errors import UserError
 from mriqa.progress import track
@@ -30,6 +30,7 @@ SERIES_SUFFIXES: dict[str, frozenset[str] | None] = {
     "fmap": frozenset({"magnitude", "magnitude1", "magnitude2", "epi", "m0scan"}),
 }
 """Datatype folders that are read, and which suffixes in them are series (None: any image)."""
+EXTENSIONS = frozenset({".nii", ".nii.gz", ".json", ".bval"})
 DERIVED_SUFFIXES = frozenset({"defacemask", "mask", "dseg", "probseg"})
 OTHER_DATATYPES = frozenset(
     {"beh", "eeg", "emg", "ieeg", "meg", "micr", "motion", "mrs", "nirs", "pet", "phenotype"}
@@ -75,19 +76,20 @@ def find_bids_series(root: Path, cohort: str) -> Findings:
 
     Raises UserError if `root` is no folder or no BIDS dataset (no dataset_description.json).
     """
-    root = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps '..'
+    root = root.absolute()
     _check_dataset(root)
-    top = _Level()
-    folders: list[str] = []
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        if entry.name.startswith("sub-") and entry.is_dir():
+    top, folders, itself = _Level(), [], _Subject()
+    for entry in _entries(str(root), itself):
+        if entry.name.startswith("sub-") and is_folder(entry):
             folders.append(entry.name)
+        elif entry.name.startswith("sub-") and "." not in entry.name:
+            itself.problems.append(Problem(entry.path, "named like a subject, but no folder"))
         else:
             _add_sidecar(top, entry)
     with ThreadPoolExecutor(WALK_THREADS) as pool:
         walked = pool.map(lambda name: _walk_subject(root, name, cohort, top), folders)
         subjects = list(track(walked, len(folders), f"index {root.name}", "subjects"))
-    return _joined(subjects, str(root))
+    return _joined([itself, *subjects], str(root))
 
 
 def _check_dataset(root: Path) -> None:
@@ -116,7 +118,7 @@ def _walk_subject(root: Path, name: str, cohort: str, top: _Level) -> _Subject:
     levels = [top, _Level()]
     visits: list[tuple[str, str | None]] = []
     for entry in _entries(folder, subject):
-        if entry.is_dir():
+        if is_folder(entry):
             session = entry.name if entry.name.startswith("ses-") else None
             visits.append((entry.path, session))
         else:
@@ -137,7 +139,7 @@ def _walk_session(
     level = _Level()
     datatypes: list[str] = []
     for entry in _entries(folder, subject):
-        if entry.is_dir():
+        if is_folder(entry):
             datatypes.append(entry.path)
         else:
             _add_sidecar(level, entry)
@@ -217,7 +219,9 @@ def _named(path: str) -> _Named | None:
     entities = {key: value for key, value in parsed.items() if key not in SPECIAL}
     n_parts = name.count("_") + 1
     n_named = len(entities) + sum(key in parsed for key in ("sub", "ses", "suffix"))
-    if suffix is None or n_parts != n_named:
+    if suffix is None or not suffix.isalnum() or n_parts != n_named:
+        return None
+    if parsed.get("ext") not in EXTENSIONS:
         return None
     return _Named(path, entities, suffix)
 

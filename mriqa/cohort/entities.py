@@ -1,5 +1,6 @@
 """Names: from BIDS entities to series id, contrast, station."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -14,9 +15,9 @@ IMAGE_EXTENSIONS = (".nii.gz", ".nii")
 
 
 def image_stem(name: str) -> str | None:
-    """The file name without `.nii` or `.nii.gz`; None if it is no NIfTI name."""
+    """The file name without `.nii` or `.nii.gz`, in any case; None if it is no NIfTI name."""
     for extension in IMAGE_EXTENSIONS:
-        if name.endswith(extension) and name != extension:
+        if name.lower().endswith(extension) and len(name) > len(extension):
             return name[: -len(extension)]
     return None
 
@@ -48,24 +49,29 @@ def build_series_id(
 ) -> str:
     """`<cohort>_sub-…_ses-…_<entities in BIDS order>_<contrast>`; different inputs, different ids.
 
-    `_`, `%`, `/` and blanks inside a value are percent-encoded: only so can no two sets of entities
-    share an id.
+    What would make two sets of entities share an id is percent-encoded inside values: `%`, `/`,
+    blanks, an underscore before something like `run-`, and every underscore of the contrast.
     """
     parts = [cohort, f"sub-{_encoded(subject)}"]
     if session is not None:
         parts.append(f"ses-{_encoded(session)}")
     parts += [f"{key}-{_encoded(entities[key])}" for key in ENTITY_ORDER if key in entities]
-    return "_".join([*parts, _encoded(contrast)])
+    return "_".join([*parts, _encoded(contrast, _UNDERSCORE)])
 
 
-def _encoded(value: str) -> str:
+_UNDERSCORE = re.compile("_")
+# an underscore that would be read as the end of a value, were the id taken apart again
+_BOUNDARY = re.compile(f"_(?=(?:ses|{'|'.join(ENTITY_ORDER)})-)")
+
+
+def _encoded(value: str, underscores: re.Pattern[str] = _BOUNDARY) -> str:
     if value.isalnum():
         return value
-    return "".join(_encoded_character(character) for character in value)
+    text = "".join(map(_encoded_character, value))
+    return underscores.sub("%5F", text)
 
 
-def _encoded_character(character: str) -> str:
-    if character.isalnum() or character in "-.+":
-        return character
-    # quote() leaves _ and ~ alone, and both may not pass
-    return "%5F" if character == "_" else quote(character, safe="~")
+def _encoded_character(one: str) -> str:
+    if one.isalnum() or one in "-.+_":
+        return one
+    return quote(one, safe="~", errors="surrogateescape")

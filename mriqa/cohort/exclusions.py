@@ -24,14 +24,19 @@ class Exclusions:
             return "withdrawn"
         return "contrast" if contrast in self.contrasts else None
 
-    def problems(self, subjects: AbstractSet[str]) -> list[Problem]:
-        """Withdrawn ids that miss a subject by leading zeros only.
+    def problems(self, subjects: AbstractSet[str], contrasts: AbstractSet[str]) -> list[Problem]:
+        """Contrasts that nobody has, and withdrawn ids that miss a subject by leading zeros only.
 
         An id that is not in the cohort is normal. This one is probably a number that a
         spreadsheet has shortened, and overlooking it would rate somebody who withdrew.
         """
         by_number: dict[str, str] = {one.lstrip("0"): one for one in sorted(subjects)}
-        return [
+        text = "excluded, but no series has this contrast"
+        unused = [
+            Problem("configuration", text, column="cohort.exclude_contrasts", value=contrast)
+            for contrast in sorted(self.contrasts - contrasts)
+        ]
+        return unused + [
             Problem(
                 str(self.file),
                 f"not in the cohort, but {by_number[one.lstrip('0')]} has other leading zeros",

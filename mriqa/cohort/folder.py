@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mriqa.cohort.entities import ENTITY_ORDER, bare_label, build_series_id, image_stem
-from mriqa.cohort.found import Findings, FoundSeries, bounded
+from mriqa.cohort.found import Findings, FoundSeries, bounded, is_folder
 from mriqa.cohort.tabular import Problem
 from mriqa.errors import UserError
 from mriqa.progress import track
 
 FIELDS = ("subject", "session", "contrast", "station", *ENTITY_ORDER)
+INDICES = frozenset({"run", "echo", "flip", "inv"})
+"""Fields that are digits only, as in BIDS; so `_e{echo}` does not match the end of `_echo`."""
 UNKNOWN_CONTRAST = "unknown"
 """Contrast of all series of a folder whose pattern names none."""
 
@@ -19,10 +21,12 @@ UNKNOWN_CONTRAST = "unknown"
 def find_folder_series(root: Path, pattern: str, cohort: str) -> Findings:
     """Files below `root` whose relative path is `pattern`.
 
-    A field takes as few characters as it can, and never a slash. NIfTI files that do not match are
-    problems. Raises UserError if there is no such folder or the pattern is not one.
+    A field takes as few characters as it can, and never a slash; run, echo, flip and inv take
+    digits. NIfTI files that do not match are
+    problems. Raises UserError if there is no such folder, the pattern is none, or no file
+    matches.
     """
-    root = Path(os.path.abspath(root))  # noqa: PTH100 - Path.absolute keeps '..'
+    root = root.absolute()
     matcher = compile_pattern(pattern)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
@@ -37,6 +41,11 @@ def find_folder_series(root: Path, pattern: str, cohort: str) -> Findings:
             series.append(_series(path, match.groupdict(), cohort))
         elif image_stem(relative) is not None:
             unmatched.append(Problem(path, f"does not match the pattern {pattern}"))
+    if not series:
+        raise UserError(
+            f"{root}: none of its {len(files)} files matches the pattern {pattern!r}"
+            + "".join(f"\n  {problem.file}" for problem in unmatched[:5])
+        )
     return Findings(series, problems + bounded(unmatched, str(root), "files match no pattern"))
 
 
@@ -46,9 +55,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     A field that comes twice must have the same value twice. Raises UserError naming a field that
     is not allowed, or that {subject} is missing.
     """
+    if not re.fullmatch(r"(?:[^{}]|\{[^{}]+\})*", pattern):
+        raise UserError(f"pattern {pattern!r}: a brace is not closed, or empty")
     expression = ""
     seen: set[str] = set()
-    for text, name in re.findall(r"([^{}]*)(?:\{([^{}]*)\})?", pattern):
+    for text, name in re.findall(r"([^{}]*)(?:\{([^{}]*)\})?", pattern.removeprefix("./")):
         expression += re.escape(text)
         if not name:
             continue
@@ -56,7 +67,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             raise UserError(
                 f"pattern {pattern!r}: no field {{{name}}}; allowed: {', '.join(FIELDS)}"
             )
-        expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)"
+        value = "[0-9]+" if name in INDICES else "[^/]+?"
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>{value})"
         seen.add(name)
     if "subject" not in seen:
         raise UserError(f"pattern {pattern!r}: {{subject}} is missing")
@@ -97,7 +109,7 @@ def _files(folder: str, problems: list[Problem], above: tuple[str, ...] = ()) ->
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             yield from _files(entry.path, problems, (*above, real))
         else:
             yield entry.path

@@ -1,5 +1,6 @@
 """What a source tells of a series, before its file is looked at."""
 
+import os
 from dataclasses import dataclass, field
 
 from mriqa.cohort.tabular import Problem
@@ -60,6 +61,14 @@ class Findings:
 
     series: list[FoundSeries] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; False for a link in a circle."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def bounded(problems: list[Problem], where: str, what: str) -> list[Problem]:

@@ -1,15 +1,12 @@
 """`mriqa index`: from sources to cohort.parquet and shards. The only stage that walks a cohort."""
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mriqa.cohort.bids import find_bids_series
 from mriqa.cohort.exclusions import Exclusions, read_exclusions
-from mriqa.cohort.folder import find_folder_series
 from mriqa.cohort.found import Findings, FoundSeries, Person
 from mriqa.cohort.inspection import Inspection, inspect_all
 from mriqa.cohort.ledger import (
@@ -19,13 +16,12 @@ from mriqa.cohort.ledger import (
     write_problems,
     write_shards,
 )
-from mriqa.cohort.participants import Participants, filled, read_participants
 from mriqa.cohort.shards import Limits, Load, assign_shards
+from mriqa.cohort.sources import find_series
 from mriqa.cohort.split import split_of
-from mriqa.cohort.table import find_table_series
 from mriqa.cohort.tabular import Problem
-from mriqa.config import BidsSource, CohortSection, Source, TableSource
-from mriqa.errors import ErrorCode, UserError
+from mriqa.config import CohortSection
+from mriqa.errors import ErrorCode
 
 MIB = 2**20
 
@@ -52,92 +48,21 @@ def index_cohort(section: CohortSection, results: Path) -> IndexSummary:
     if a source is missing or no source has any series.
     """
     exclusions = read_exclusions(section)
-    findings = find_series(section)
-    findings = _without_unwritable(findings)
-    series, inspections, problems = _inspected(findings)
+    series, inspections, problems = _inspected(find_series(section), exclusions)
     ledger = read_ledger(results)
     shards = _shards(section, series, inspections, ledger)
     rows = [
         _row(section, one, seen, exclusions, shards[one.series_id])
         for one, seen in zip(series, inspections, strict=True)
     ]
-    problems += exclusions.problems({one.subject for one in series})
-    return _write(results, ledger, rows, problems)
-
-
-def find_series(section: CohortSection) -> Findings:
-    """Series and problems of all sources, in the order of the sources."""
-    shared = None if section.participants is None else read_participants(section.participants)
-    result = Findings([], [] if shared is None else list(shared.problems))
-    for source in section.sources:
-        found = _find(source, section.name)
-        persons = _participants(source, shared)
-        result.series.extend(_with_person(one, persons) for one in found.series)
-        result.problems.extend(found.problems)
-        if persons is not shared:
-            result.problems.extend(persons.problems)
-    if not result.series:
-        raise UserError(_nothing_found(section, result.problems))
-    return result
-
-
-def _find(source: Source, cohort: str) -> Findings:
-    if isinstance(source, BidsSource):
-        return find_bids_series(source.path, cohort)
-    if isinstance(source, TableSource):
-        return find_table_series(source.path, cohort)
-    return find_folder_series(source.path, source.pattern, cohort)
-
-
-def _participants(source: Source, shared: Participants | None) -> Participants:
-    """The dataset's own participants.tsv, else the one that the configuration names."""
-    if isinstance(source, BidsSource):
-        own = source.path / "participants.tsv"
-        if own.is_file():
-            return read_participants(own)
-    return shared or Participants()
-
-
-def _with_person(series: FoundSeries, participants: Participants) -> FoundSeries:
-    person = participants.person(series.subject, series.session)
-    return replace(series, person=filled(series.person, person))
-
-
-def _nothing_found(section: CohortSection, problems: Sequence[Problem]) -> str:
-    lines = ["no series found in any source of the cohort:"]
-    for source in section.sources:
-        looked = {
-            "bids": "sub-*/[ses-*/]{anat,dwi,func,perf,fmap}/*.nii[.gz]",
-            "table": "rows with path, subject and contrast",
-        }
-        what = looked.get(source.kind) or f"files like {getattr(source, 'pattern', '')}"
-        lines.append(f"  {source.path}: looked for {what}")
-    lines += [f"  {problem.file}: {problem.problem}" for problem in problems[:5]]
-    return "\n".join(lines)
-
-
-def _without_unwritable(findings: Findings) -> Findings:
-    """Names that are not valid text cannot stand in a table; they become problems."""
-    good = Findings([], list(findings.problems))
-    for one in findings.series:
-        try:
-            f"{one.path}{one.series_id}".encode()
-            good.series.append(one)
-        except UnicodeEncodeError:
-            text = "the file's name is not valid UTF-8; rename it"
-            good.problems.append(Problem(one.origin_file, text, one.origin_line))
-    good.problems[:] = [
-        replace(problem, file=_printable(problem.file)) for problem in good.problems
-    ]
-    return good
-
-
-def _printable(text: str) -> str:
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    problems += exclusions.problems(
+        {one.subject for one in series}, {one.contrast for one in series}
+    )
+    return _write(results, ledger, rows, list(set(problems)))
 
 
 def _inspected(
-    findings: Findings,
+    findings: Findings, exclusions: Exclusions
 ) -> tuple[list[FoundSeries], list[Inspection], list[Problem]]:
     """Series by subject, session and id, each id once, and what their files are like."""
     claims: dict[str, list[FoundSeries]] = defaultdict(list)
@@ -153,7 +78,8 @@ def _inspected(
     for one in series:
         if one.series_id not in seen:
             seen[one.series_id] = _duplicate(claims[one.series_id])
-        problems.extend(seen[one.series_id].problems)
+        if exclusions.excluded_by(one.subject, one.contrast) is None:
+            problems.extend(seen[one.series_id].problems)
     return series, [seen[one.series_id] for one in series], problems
 
 

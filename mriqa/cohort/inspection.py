@@ -97,9 +97,16 @@ def scanner_name(sidecar: dict[str, Any]) -> str | None:
     """`Siemens_Aera_1.5T` from Manufacturer, ManufacturersModelName, MagneticFieldStrength."""
     maker = _word(sidecar.get("Manufacturer"))
     model = _word(sidecar.get("ManufacturersModelName"))
-    strength = sidecar.get("MagneticFieldStrength")
-    tesla = f"{strength:g}T" if isinstance(strength, int | float) and strength > 0 else None
+    tesla = _tesla(sidecar.get("MagneticFieldStrength"))
     return "_".join(part for part in (maker, model, tesla) if part) or None
+
+
+def _tesla(value: Any) -> str | None:
+    try:
+        strength = float(value)
+    except (TypeError, ValueError):
+        return None
+    return f"{strength:g}T" if 0 < strength < math.inf else None
 
 
 def _word(value: Any) -> str | None:
@@ -173,4 +180,7 @@ def _read_json(path: str, problems: list[Problem]) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         problems.append(Problem(path, f"sidecar not used: {error}"))
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        problems.append(Problem(path, "sidecar not used: not a JSON object"))
+        return {}
+    return content

@@ -26,7 +26,7 @@ from mriqa.cohort.manifest import (
 )
 from mriqa.cohort.tabular import Problem
 from mriqa.errors import UserError
-from mriqa.files import sync_folder, write_parquet, write_parquet_if_changed
+from mriqa.files import TEMPORARY_MARK, sync_folder, write_parquet, write_parquet_if_changed
 
 READ_THREADS = 8
 STAGE_FOLDERS = ("shards", "convert", "zarr", "scores")
@@ -92,6 +92,8 @@ def write_shards(
     `rows` holds the rows of every shard that has series, in the order to write them.
     """
     folder = results / "shards"
+    for leftover in folder.glob(f".*{TEMPORARY_MARK}*"):  # of a killed run
+        leftover.unlink(missing_ok=True)
     new: list[int] = []
     changed: list[int] = []
     for number, members in sorted(rows.items()):
@@ -132,13 +134,18 @@ def write_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) -> b
 
 
 def write_problems(results: Path, problems: Iterable[Problem]) -> None:
-    """Write `index_problems.parquet` if it changed."""
+    """Write `index_problems.parquet`, by file and line, if it changed."""
     rows = [
         {name: getattr(problem, name) for name in PROBLEM_SCHEMA.names}
-        for problem in sorted(problems, key=lambda one: (one.file, one.line or 0, one.column or ""))
+        for problem in sorted(problems, key=_problem_order)
     ]
     table = pa.Table.from_pylist(rows, schema=PROBLEM_SCHEMA)
     write_parquet_if_changed(results / "index_problems.parquet", table)
+
+
+def _problem_order(problem: Problem) -> tuple[str, int, str, str, str]:
+    place = (problem.file, problem.line or 0, problem.column or "")
+    return (*place, problem.value or "", problem.problem)
 
 
 def known_checksums(results: Path, ledger: Ledger) -> dict[tuple[str, int, int], str]:

@@ -58,7 +58,7 @@ def read_participants(path: Path) -> Participants:
 
 def _add_row(table: TextTable, row: Row, result: Participants, lines: dict[Key, int]) -> None:
     column, subject = row.get(*SUBJECT_COLUMNS)
-    if subject is None:
+    if subject in (None, "sub-"):
         text = "a row without participant_id; not used"
         result.problems.append(Problem(str(table.path), text, row.line, column))
         return

@@ -53,16 +53,17 @@ def assign_shards(
 def _units(loads: list[Load], limits: Limits) -> list[_Unit]:
     """Groups that fit into one shard whole; a group that does not is cut in its own order."""
     units: list[_Unit] = []
-    open_group: list[Load] = []
+    members: list[Load] = []
+    size = 0
     for load in loads:
-        grown = [*open_group, load]
-        fits = _weight(sum(one.size_bytes for one in grown), len(grown), limits) <= 1
-        if open_group and (open_group[0].group != load.group or not fits):
-            units.append(_unit(open_group, limits))
-            grown = [load]
-        open_group = grown
-    if open_group:
-        units.append(_unit(open_group, limits))
+        fits = _weight(size + load.size_bytes, len(members) + 1, limits) <= 1
+        if members and (members[0].group != load.group or not fits):
+            units.append(_unit(members, limits))
+            members, size = [], 0
+        members.append(load)
+        size += load.size_bytes
+    if members:
+        units.append(_unit(members, limits))
     return units
 
 
