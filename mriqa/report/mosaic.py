@@ -1,0 +1,93 @@
+"""One picture of a volume: slices side by side, as a radiologist would hang them."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SLICES = 8
+COLUMNS = 4
+MARGIN = 0.08
+"""Share of the slices at either end that is not shown: they seldom hold anatomy."""
+_DOWN = {"A": "P", "P": "P", "S": "I", "I": "I", "L": "L", "R": "L"}
+_RIGHT = {"L": "L", "R": "L", "A": "P", "P": "P", "S": "I", "I": "I"}
+
+
+def slices_shown(n_slices: int, count: int = SLICES) -> tuple[int, ...]:
+    """Indices of at most `count` slices, evenly over all but the outermost 8% at either end."""
+    if n_slices <= count:
+        return tuple(range(n_slices))
+    first, last = MARGIN * (n_slices - 1), (1 - MARGIN) * (n_slices - 1)
+    return tuple(round(float(at)) for at in np.linspace(first, last, count))
+
+
+def hung(
+    slices: NDArray[np.float32], directions: str, spacing_mm: tuple[float, float]
+) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Slices (n, y, x) turned so that rows go to posterior or inferior, columns to the left.
+
+    `directions` are the anatomical directions that y and x grow towards (letters of LRPAIS), as in
+    `SAL`[1:]; `spacing_mm` (dy, dx). An axial slice is seen from the feet, a coronal one from the
+    front, a sagittal one from the left, anterior on the left of the picture. Letters that are none
+    of these leave the slices as they are.
+    """
+    if len(directions) != 2 or not set(directions) <= set(_DOWN):
+        return slices, spacing_mm
+    y, x = directions[0], directions[1]
+    if _must_swap(y, x):
+        slices, spacing_mm, (y, x) = slices.transpose(0, 2, 1), spacing_mm[::-1], (x, y)
+    if _DOWN[y] != y:
+        slices = slices[:, ::-1]
+    if _RIGHT[x] != x:
+        slices = slices[:, :, ::-1]
+    return slices, spacing_mm
+
+
+def _must_swap(y: str, x: str) -> bool:
+    """Whether x, not y, should run down the picture: superior at the top, else anterior."""
+    rank = {"S": 0, "I": 0, "A": 1, "P": 1, "L": 2, "R": 2}
+    return rank[x] < rank[y]
+
+
+def grey(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    """Intensities as grey levels: `low` black, `high` white; what is not finite is black."""
+    width = high - low
+    if not (math.isfinite(low) and math.isfinite(width) and width > 0):
+        finite = slices[np.isfinite(slices)]
+        low = float(finite.min()) if finite.size else 0.0
+        width = (float(finite.max()) - low if finite.size else 0.0) or 1.0
+    scaled = np.nan_to_num((slices.astype(np.float32) - low) / width, nan=0.0)
+    return np.asarray(np.clip(scaled, 0, 1) * 255 + 0.5, dtype=np.uint8)
+
+
+def mosaic(slices: NDArray[np.uint8], spacing_mm: tuple[float, float], tile: int) -> Image.Image:
+    """Slices (n, y, x) in rows of four, square voxels; longer side of a slice ≤ `tile` pixels."""
+    n_slices, rows, columns = slices.shape
+    height_mm, width_mm = rows * spacing_mm[0], columns * spacing_mm[1]
+    finest = max(rows, columns, height_mm / spacing_mm[1], width_mm / spacing_mm[0])
+    scale = min(tile, math.ceil(finest)) / max(height_mm, width_mm)
+    size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
+    across = min(COLUMNS, n_slices)
+    down = math.ceil(n_slices / across)
+    canvas = Image.new("L", (across * size[0], down * size[1]))
+    for index in range(n_slices):
+        picture = Image.fromarray(np.ascontiguousarray(slices[index]))
+        corner = (index % across * size[0], index // across * size[1])
+        canvas.paste(picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3), corner)
+    return canvas
+
+
+def data_uri(picture: Image.Image, quality: int = 82) -> str:
+    """The picture as WebP in a data URI."""
+    stream = io.BytesIO()
+    picture.save(stream, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def caption(shown: Sequence[int], n_slices: int) -> str:
+    """`slices 2, 6, 10 of 44, counted from 0`."""
+    return f"slices {', '.join(map(str, shown))} of {n_slices}, counted from 0"

@@ -1,0 +1,52 @@
+"""Small parts that the sections of the page share."""
+
+from mriqa.report.html import Child, Html, element
+
+SIGNS = {"pass": "✓", "questionable": "?", "fail": "✕"}
+
+
+def section(anchor: str, title: str, *children: Child) -> Html:
+    """A titled section that the navigation can jump to."""
+    return element(
+        "section", element("h2", title, id=f"{anchor}-title"), *children,
+        id=anchor, aria_labelledby=f"{anchor}-title",
+    )  # fmt: skip
+
+
+def note(*children: Child) -> Html:
+    """A paragraph in a quieter tone."""
+    return element("p", *children, class_="note")
+
+
+def badge(rating: str | None, fallback: str = "not rated") -> Html:
+    """A rating as a coloured word with a sign, so that colour is not all there is."""
+    if rating not in SIGNS:
+        return element("span", rating or fallback, class_="badge")
+    return element("span", f"{SIGNS[rating]} {rating}", class_=f"badge {rating}")
+
+
+def identifier(text: str) -> Html:
+    """An id or path, in letters of equal width, breaking anywhere."""
+    return element("code", text)
+
+
+def share(part: int, whole: int) -> str:
+    """`12.3%`; nothing of nothing is a dash, and what is neither none nor all never looks so."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < part < whole:
+        percent = min(max(percent, 0.1), 99.9)
+    return f"{percent:.1f}%"
+
+
+def count(number: int) -> str:
+    """`12,345`."""
+    return f"{number:,}"
+
+
+def rounded(value: float) -> str:
+    """Three significant digits without an exponent where that stays readable."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.2e}"

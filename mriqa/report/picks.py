@@ -1,0 +1,158 @@
+"""Which volumes are shown as pictures, and which of their metrics stand out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from mriqa.rating.rate import RATED_METRICS
+from mriqa.rating.robust import Z_LIMIT, RatedMetric, adverse_z
+from mriqa.report.connection import quoted, records
+
+WORST_METRICS = 3
+MIN_Z = 1.0
+"""Metrics nearer to their stratum's median than this are not worth a line."""
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """A metric of a volume that is on the bad side: value, median of its stratum, adverse z ≥ 0.
+
+    `capped`: z is at its limit, and may be far beyond it.
+    """
+
+    name: str
+    value: float
+    median: float
+    z: float
+    capped: bool
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A volume to be shown; `place` counts from 1 in its list."""
+
+    place: int
+    series_id: str
+    volume: int
+    shard: int
+    contrast: str
+    site: str | None
+    stratum: str | None
+    status: str
+    quality_score: float | None
+    rating: str | None
+    flag_reason: str | None
+    oddities: tuple[Oddity, ...] = ()
+
+
+_COLUMNS = (
+    "series_id, volume, shard, contrast, site, stratum, status, quality_score, rating, flag_reason"
+)
+
+
+def pick_worst(connection: duckdb.DuckDBPyConnection, count: int) -> list[Pick]:
+    """The lowest-scoring volume of each of the `count` lowest-scoring series, worst first."""
+    rows = records(
+        connection,
+        f"""
+        WITH lowest AS (
+          SELECT series_id, min(quality_score) AS quality_score, shard
+          FROM volumes WHERE status = 'ok' AND quality_score IS NOT NULL GROUP BY series_id, shard
+          ORDER BY quality_score, series_id LIMIT ?)
+        SELECT {_COLUMNS} FROM volumes SEMI JOIN lowest USING (series_id, quality_score)
+        WHERE status = 'ok'
+        QUALIFY row_number() OVER (PARTITION BY series_id ORDER BY volume) = 1
+        ORDER BY quality_score, series_id
+        """,  # noqa: S608
+        [count],
+    )
+    return _picks(connection, rows)
+
+
+def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) -> list[Pick]:
+    """`count` measured volumes drawn by a hash of seed, series and volume."""
+    rows = records(
+        connection,
+        f"""
+        SELECT {_COLUMNS} FROM volumes WHERE status IN ('ok', 'no_reference') AND volume IS NOT NULL
+        ORDER BY md5(concat_ws('/', ?::VARCHAR, series_id, volume)) LIMIT ?
+        """,  # noqa: S608
+        [seed, count],
+    )
+    return _picks(connection, rows)
+
+
+def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[Pick]:
+    odd = oddities(connection, rows)
+    return [
+        Pick(**row, place=place, oddities=odd.get((row["series_id"], row["volume"]), ()))
+        for place, row in enumerate(rows, start=1)
+    ]
+
+
+def oddities(
+    connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, int], tuple[Oddity, ...]]:
+    """The most adverse metrics of `rows` (series_id, volume, stratum), worst first.
+
+    The z-scores are those that quality_score is made of (`mriqa.rating.robust`).
+    """
+    available = {row["column_name"] for row in records(connection, "DESCRIBE volumes")}
+    metrics = tuple(metric for metric in RATED_METRICS if metric.name in available)
+    strata = sorted({row["stratum"] for row in rows if row["stratum"] is not None})
+    if not metrics or not strata:
+        return {}
+    wanted = {(row["series_id"], row["volume"]) for row in rows}
+    found: dict[tuple[str, int], tuple[Oddity, ...]] = {}
+    for stratum in strata:
+        found |= _oddities_of(connection, stratum, metrics, wanted)
+    return found
+
+
+def _oddities_of(
+    connection: duckdb.DuckDBPyConnection,
+    stratum: str,
+    metrics: tuple[RatedMetric, ...],
+    wanted: set[tuple[str, int]],
+) -> dict[tuple[str, int], tuple[Oddity, ...]]:
+    names = ", ".join(quoted(metric.name) for metric in metrics)
+    table = connection.sql(
+        f"SELECT series_id, volume, {names} FROM volumes "  # noqa: S608
+        "WHERE stratum = ? AND volume IS NOT NULL",
+        params=[stratum],
+    ).to_arrow_table()
+    keys = list(zip(table["series_id"].to_pylist(), table["volume"].to_pylist(), strict=True))
+    values = {
+        metric.name: np.asarray(table[metric.name].to_numpy(), dtype=np.float64)
+        for metric in metrics
+    }
+    adverse = adverse_z(values, metrics, [np.arange(len(keys))])
+    medians = {name: float(np.nanmedian(column)) for name, column in values.items() if _any(column)}
+    return {
+        key: _worst(row, adverse[row], values, medians, metrics)
+        for row, key in enumerate(keys)
+        if key in wanted
+    }
+
+
+def _any(column: NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(column).any())
+
+
+def _worst(
+    row: int,
+    z: NDArray[np.float64],
+    values: Mapping[str, NDArray[np.float64]],
+    medians: Mapping[str, float],
+    metrics: tuple[RatedMetric, ...],
+) -> tuple[Oddity, ...]:
+    order = np.argsort(-np.nan_to_num(z, nan=-1.0), kind="stable")[:WORST_METRICS]
+    return tuple(
+        Oddity(name, float(values[name][row]), medians[name], float(z[index]), z[index] >= Z_LIMIT)
+        for index, name in ((int(index), metrics[int(index)].name) for index in order)
+        if z[index] >= MIN_Z
+    )

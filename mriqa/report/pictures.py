@@ -1,0 +1,73 @@
+"""Pictures of picked volumes, read from the Zarr stores of a results folder."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mriqa.cohort.manifest import shard_name
+from mriqa.images.store import StoredSeries, open_store
+from mriqa.report.mosaic import caption, data_uri, grey, hung, mosaic, slices_shown
+from mriqa.report.picks import Pick
+
+WINDOW_PERCENTILE = 99.5
+"""Foreground percentile that is white: brighter voxels (vessels, spikes) do not darken the rest."""
+MAX_TILE = 224
+MIN_TILE = 64
+FULL_SIZE_PICTURES = 40
+"""Up to so many pictures have slices of MAX_TILE pixels; more share the same bytes."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`uri` and its size in pixels, and what it shows; or `problem`: why there is none."""
+
+    uri: str | None
+    width: int
+    height: int
+    caption: str
+    problem: str | None = None
+
+
+def tile_pixels(n_pictures: int) -> int:
+    """Longer side of a slice, so that the page's size does not grow with the pictures."""
+    scale = min(1.0, (FULL_SIZE_PICTURES / max(1, n_pictures)) ** 0.5)
+    return max(MIN_TILE, int(MAX_TILE * scale))
+
+
+def take_pictures(
+    results: Path, picks: Iterable[Pick], tile: int
+) -> Iterator[tuple[tuple[str, int], Picture]]:
+    """Yield the picture of each volume by (series_id, volume); one that cannot be read says why."""
+    for pick in picks:
+        yield (pick.series_id, pick.volume), take_picture(results, pick, tile)
+
+
+def take_picture(results: Path, pick: Pick, tile: int) -> Picture:
+    """The mosaic of one volume; never raises for what is wrong with the store."""
+    place = f"zarr/{shard_name(pick.shard)}.zarr"
+    if not (results / place).is_dir():
+        return Picture(None, 0, 0, "", f"{place} is not there")
+    try:
+        series = open_store(results / place).series(pick.series_id)
+        return picture_of(series, pick.volume, tile)
+    except Exception as error:  # whatever ails one store must not cost the page
+        reason = str(error).replace(f"{results}/", "") or type(error).__name__
+        return Picture(None, 0, 0, "", reason)
+
+
+def picture_of(series: StoredSeries, volume: int, tile: int) -> Picture:
+    """Slices of one volume in grey, from its least value to the foreground's 99.5th percentile."""
+    known = series.attributes
+    shown = slices_shown(known.shape_zyx[0])
+    slices = np.stack([series.slice(volume, z) for z in shown])
+    in_plane = (known.spacing_mm[1], known.spacing_mm[2])
+    slices, in_plane = hung(slices, known.stored_orientation[1:], in_plane)
+    high = known.percentile(volume, WINDOW_PERCENTILE)
+    finite = slices[np.isfinite(slices)]
+    low = float(finite.min()) if finite.size else 0.0
+    image = mosaic(grey(slices, low, math.nan if high is None else high), in_plane, tile)
+    text = caption(shown, known.shape_zyx[0])
+    return Picture(data_uri(image), image.width, image.height, text)

@@ -1,0 +1,164 @@
+"""Made-up tables of a results folder, in the published schemas, of any size."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mriqa.cohort.manifest import COHORT_SCHEMA, shard_name
+from mriqa.columns import Column, arrow_schema
+from mriqa.files import write_json, write_parquet
+from mriqa.tables.schemas import (
+    FAILURE_COLUMNS,
+    RUN_COLUMNS,
+    SUBJECT_COLUMNS,
+    VOLUME_HEAD,
+    VOLUME_TAIL,
+)
+
+METRICS = (
+    Column("body_snr", "float64", "Signal to noise.", better="higher"),
+    Column("body_efc", "float64", "Entropy focus criterion.", better="lower"),
+    Column("body_sharpness", "float64", "Sharpness.", better="higher"),
+    Column("body_ghosting_y", "float64", "Ghosting along y.", better="lower"),
+    Column("body_entropy", "float64", "Entropy of intensities."),
+)
+VOLUMES_SCHEMA = arrow_schema((*VOLUME_HEAD, *METRICS, *VOLUME_TAIL))
+FAILURES_SCHEMA = arrow_schema(FAILURE_COLUMNS)
+SUBJECTS_SCHEMA = arrow_schema(SUBJECT_COLUMNS)
+RUNS_SCHEMA = arrow_schema(RUN_COLUMNS)
+SETTINGS = {"fail_below": 0.4, "pass_from": 0.8, "min_stratum": 10}
+STATUSES = ("ok", "no_reference", "failed", "excluded")
+REASONS = np.array(["low_snr", "ghosting", "blur", "entropy", "background", "slice_inconsistency"])
+CONTRASTS = np.array(["dixonW", "dixonF", "T2w", "dwi"])
+
+
+def table_of(rows: list[dict], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of `schema`; what a row does not name is NULL."""
+    return pa.Table.from_pylist(
+        [{name: row.get(name) for name in schema.names} for row in rows], schema=schema
+    )
+
+
+def make_rows(n_series: int, *, seed: int = 0, sites: int = 3, per_shard: int = 64) -> list[dict]:
+    """A row a volume: nine in ten series are rated, the others failed, excluded, no_reference."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict] = []
+    for number in range(n_series):
+        contrast = str(CONTRASTS[number % len(CONTRASTS)])
+        status = str(
+            rng.choice(["ok", "failed", "excluded", "no_reference"], p=[0.9, 0.05, 0.03, 0.02])
+        )
+        volumes = range(3) if contrast == "dwi" and status == "ok" else (0,)
+        rows.extend(
+            _row(rng, number, contrast, status, volume, sites, per_shard) for volume in volumes
+        )
+    return rows
+
+
+def _row(rng, number, contrast, status, volume, sites, per_shard) -> dict:
+    subject = f"{number // len(CONTRASTS):06d}"
+    site = f"site {number % sites}"
+    row = {
+        "series_id": f"demo_sub-{subject}_{contrast}",
+        "subject": subject,
+        "contrast": contrast,
+        "volume": volume,
+        "status": status,
+        "site": site,
+        "scanner": "Phantom 1.5 T",
+        "split": "train",
+        "source_path": f"sub-{subject}/anat/sub-{subject}_{contrast}.nii.gz",
+        "shard": number // per_shard,
+        "schema_version": 1,
+        "run_id": "run-1",
+    }
+    if status == "excluded":
+        return {**row, "volume": None, "excluded_by": "withdrawn"}
+    if status == "failed":
+        code = str(rng.choice(["truncated", "corrupt_gzip", "constant"]))
+        message = f"{row['source_path']}: the file ends before the image does"
+        return {
+            **row, "volume": None, "error_code": code, "error_message": message,
+            "flag": True, "flag_reason": "failed",
+        }  # fmt: skip
+    return {**row, **_measured(rng, row, status)}
+
+
+def _measured(rng, row, status) -> dict:
+    score = float(rng.beta(6, 1.4)) if rng.random() > 0.12 else float(rng.beta(2, 4))
+    rating = "pass" if score >= 0.8 else "fail" if score < 0.4 else "questionable"
+    rated = {
+        "quality_score": score, "rating": rating, "rating_source": "metrics",
+        "flag": rating != "pass",
+        "flag_reason": None if rating == "pass" else str(rng.choice(REASONS)),
+    }  # fmt: skip
+    metrics = {
+        "body_snr": 20 * score + rng.normal(0, 2),
+        "body_efc": 0.6 - 0.2 * score + rng.normal(0, 0.02),
+        "body_sharpness": score + rng.normal(0, 0.1),
+        "body_ghosting_y": 0.1 - 0.08 * score + rng.normal(0, 0.01),
+        "body_entropy": 5 + rng.normal(0, 0.2),
+    }
+    geometry = {
+        "stratum": row["contrast"], "protocol": "Phantom 1.5 T, 4x2x2", "b_class": "none",
+        "background": "air", "n_slices": 10, "n_rows": 48, "n_columns": 40,
+        "spacing_z_mm": 4.0, "spacing_y_mm": 2.0, "spacing_x_mm": 2.5, "nonfinite_fraction": 0.0,
+    }  # fmt: skip
+    return {**geometry, **metrics, **(rated if status == "ok" else {})}
+
+
+def write_tables(results: Path, rows: list[dict]) -> Path:
+    """cohort, volumes, failures, runs, shard manifests' names and dictionary of `rows`."""
+    series = {row["series_id"]: row for row in rows}
+    cohort = [
+        {**row, "source_kind": "nifti", "size_bytes": 1000, "mtime_ns": 0}
+        for row in series.values()
+    ]
+    status = _series_status(rows)
+    write_parquet(results / "cohort.parquet", table_of(cohort, COHORT_SCHEMA))
+    write_parquet(results / "tables/volumes.parquet", table_of(rows, VOLUMES_SCHEMA))
+    write_parquet(
+        results / "tables/failures.parquet",
+        table_of([row for row in rows if row["status"] == "failed"], FAILURES_SCHEMA),
+    )
+    subjects = sorted({row["subject"] for row in rows})
+    counts = {name: 0 for name in SUBJECTS_SCHEMA.names if name.startswith("n_")}
+    write_parquet(
+        results / "tables/subjects.parquet",
+        table_of(
+            [
+                {"subject": one, "schema_version": 1, "run_id": "run-1", **counts}
+                for one in subjects
+            ],
+            SUBJECTS_SCHEMA,
+        ),
+    )
+    run = {
+        "run_id": "run-1", "finished": datetime(2026, 11, 22, 12, tzinfo=UTC),
+        "mriqa_version": "0.1.0", "python_version": "3.11.2",
+        "library_versions": json.dumps({"numpy": "2.4.6", "zarr": "3.1.6"}),
+        "settings": json.dumps(SETTINGS), "cohort_sha256": "ab" * 32, "n_indexed": len(series),
+        **{f"n_{name}": status.count(name) for name in STATUSES},
+        "schema_version": 1,
+    }  # fmt: skip
+    write_parquet(results / "tables/runs.parquet", table_of([run], RUNS_SCHEMA))
+    columns = (*VOLUME_HEAD, *METRICS, *VOLUME_TAIL)
+    write_json(
+        results / "tables/volumes.json", {column.name: column.dictionary() for column in columns}
+    )
+    return results
+
+
+def _series_status(rows: list[dict]) -> list[str]:
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["series_id"], set()).add(row["status"])
+    return [next(name for name in STATUSES if name in names) for names in found.values()]
+
+
+def store_path(results: Path, shard: int) -> Path:
+    """Where the pixels of a shard are."""
+    return results / "zarr" / f"{shard_name(shard)}.zarr"
