@@ -108,7 +108,7 @@ GEOMETRY_COLUMNS = (
 PERSON_COLUMNS = (
     Column("site", "string", "Imaging centre."),
     Column("scanner", "string", "Manufacturer, model and field strength, where known."),
-    Column("sex", "string", "Sex.", levels={"F": "female", "M": "male"}),
+    Column("sex", "string", "Sex.", levels={"F": "female", "M": "male", "O": "other"}),
     Column("age", "float64", "Age at the scan.", units="year", bounds=(0, None)),
     Column("height_cm", "float64", "Standing height.", units="cm", bounds=(0, None)),
     Column("weight_kg", "float64", "Body weight.", units="kg", bounds=(0, None)),
