@@ -106,6 +106,9 @@ def _add_stage_verbs(verbs: Verbs) -> None:
         stage = verbs.add_parser(name, help=text)
         stage.add_argument("results", type=Path)
         stage.add_argument("--settings", default="{}", help="JSON of the configuration's section")
+        if name == "merge":
+            stage.add_argument("--threads", type=int, default=2)
+            stage.add_argument("--mem-mb", type=int, default=4000)
         stage.set_defaults(verb=verb)
 
 
@@ -215,7 +218,11 @@ def _merge(parsed: argparse.Namespace) -> None:
     from mriqa.config import RatingSection, load_section
     from mriqa.rating.publish import publish_tables
 
-    print(publish_tables(parsed.results, load_section(RatingSection, parsed.settings)))
+    section = load_section(RatingSection, parsed.settings)
+    published = publish_tables(
+        parsed.results, section, threads=parsed.threads, mem_mb=parsed.mem_mb
+    )
+    print(published)
 
 
 def _report(parsed: argparse.Namespace) -> None:

@@ -67,7 +67,9 @@ def score_files(results: Path, cohort: pa.Table) -> list[Path]:
     return files
 
 
-def connect_scores(files: list[Path], cohort: pa.Table, scratch: Path) -> duckdb.DuckDBPyConnection:
+def connect_scores(
+    files: list[Path], cohort: pa.Table, scratch: Path, *, threads: int, mem_mb: int
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the views `scores` and `cohort`; spills into `scratch`."""
     for file in files:
         schema = pq.read_schema(file)
@@ -76,6 +78,8 @@ def connect_scores(files: list[Path], cohort: pa.Table, scratch: Path) -> duckdb
     connection = duckdb.connect(
         config={
             "temp_directory": str(scratch),
+            "memory_limit": f"{mem_mb}MB",
+            "threads": threads,
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
         }

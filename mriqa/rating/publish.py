@@ -63,8 +63,12 @@ class Published:
         return f"{self.tables}: series {parts} (run {self.run_id})"
 
 
-def publish_tables(results: Path, section: RatingSection) -> Published:
+def publish_tables(
+    results: Path, section: RatingSection, *, threads: int = 2, mem_mb: int = 4000
+) -> Published:
     """Write `results/tables` from the shards' scores; see DESIGN §4.
+
+    The slices are sorted in half of `mem_mb`, spilling to disk beyond.
 
     Raises UserError if a shard has no scores, ReconciliationError if a series is unaccounted for.
     """
@@ -73,7 +77,9 @@ def publish_tables(results: Path, section: RatingSection) -> Published:
     remove_leftovers(results, "tables")
     with (
         tempfile.TemporaryDirectory(prefix=".merge-", dir=results) as scratch,
-        connect_scores(files, cohort, Path(scratch)) as connection,
+        connect_scores(
+            files, cohort, Path(scratch), threads=threads, mem_mb=mem_mb // 2
+        ) as connection,
     ):
         volumes = gather_volumes(connection)
         counted = account(results, cohort, volumes)  # refuses before anything is rated
