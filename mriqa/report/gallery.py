@@ -73,7 +73,7 @@ def _frame(anchor: str, pick: Pick, picture: Picture) -> Html:
     alt = f"Volume {pick.volume} of {pick.series_id}: {picture.caption}"
     image = element(
         "img", src=picture.uri, alt=alt, width=picture.width, height=picture.height,
-        decoding="async",
+        decoding="sync",
     )  # fmt: skip
     bar = element(
         "p",

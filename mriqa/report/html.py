@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 _VOID = frozenset({"meta", "img", "br", "hr", "input", "link"})
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9:-]*")
+_NUMBER = re.compile(r"–|[\d.,]+%?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -66,17 +67,24 @@ def table(
 ) -> Html:
     """A table with caption and header cells; the first cell of a row is the row's header.
 
-    Cells that begin with a digit are numbers for the eye: aligned right by the class `n`.
+    A column of numbers is aligned right, its title too.
     """
-    titles = element("tr", *(element("th", title, scope="col") for title in head))
-    body = [_row(list(cells)) for cells in rows]
+    titles, body = list(head), [list(cells) for cells in rows]
+    numeric = [_is_numeric(column) for column in zip(*body, strict=True)] or [False] * len(titles)
+    header = element(
+        "tr",
+        *(
+            element("th", title, scope="col", class_=_number_class(flag))
+            for title, flag in zip(titles, numeric, strict=True)
+        ),
+    )
     return element(
         "div",
         element(
             "table",
             element("caption", caption),
-            element("thead", titles),
-            element("tbody", *body),
+            element("thead", header),
+            element("tbody", *(_row(cells, numeric) for cells in body)),
             class_=class_ or None,
         ),
         class_="scroll",
@@ -86,17 +94,25 @@ def table(
     )
 
 
-def _row(cells: list[Child]) -> Html:
-    first, *others = cells
-    return element(
-        "tr",
-        element("th", first, scope="row"),
-        *(element("td", cell, class_="n" if _is_number(cell) else None) for cell in others),
+def _row(cells: list[Child], numeric: list[bool]) -> Html:
+    others = [
+        element("td", cell, class_=_number_class(flag))
+        for cell, flag in zip(cells[1:], numeric[1:], strict=True)
+    ]
+    return element("tr", element("th", cells[0], scope="row"), *others)
+
+
+def _number_class(numeric: bool) -> str | None:
+    return "n" if numeric else None
+
+
+def _is_numeric(cells: tuple[Child, ...]) -> bool:
+    """Whether all cells are numbers, or dashes for none."""
+    return all(
+        isinstance(cell, int | float)
+        or (isinstance(cell, str) and not isinstance(cell, Html) and _NUMBER.fullmatch(cell))
+        for cell in cells
     )
-
-
-def _is_number(cell: Child) -> bool:
-    return isinstance(cell, int | float) or bool(re.fullmatch(r"[\d.,%–−-]+", str(cell or "")))
 
 
 def _checked(name: str) -> str:

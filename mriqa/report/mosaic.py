@@ -11,6 +11,10 @@ from PIL import Image
 
 SLICES = 8
 COLUMNS = 4
+LEAST_TILE = 96
+"""Slices of fewer voxels are enlarged to so many pixels."""
+GAP, GAP_GREY = 2, 56
+"""A thin line between slices, so that two bodies do not look like one."""
 MARGIN = 0.08
 """Share of the slices at either end that is not shown: they seldom hold anatomy."""
 _DOWN = {"A": "P", "P": "P", "S": "I", "I": "I", "L": "L", "R": "L"}
@@ -69,14 +73,15 @@ def mosaic(slices: NDArray[np.uint8], spacing_mm: tuple[float, float], tile: int
     n_slices, rows, columns = slices.shape
     height_mm, width_mm = rows * spacing_mm[0], columns * spacing_mm[1]
     finest = max(rows, columns, height_mm / spacing_mm[1], width_mm / spacing_mm[0])
-    scale = min(tile, math.ceil(finest)) / max(height_mm, width_mm)
+    scale = min(tile, max(LEAST_TILE, math.ceil(finest))) / max(height_mm, width_mm)
     size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
     across = min(COLUMNS, n_slices)
     down = math.ceil(n_slices / across)
-    canvas = Image.new("L", (across * size[0], down * size[1]))
+    step = (size[0] + GAP, size[1] + GAP)
+    canvas = Image.new("L", (across * step[0] - GAP, down * step[1] - GAP), GAP_GREY)
     for index in range(n_slices):
         picture = Image.fromarray(np.ascontiguousarray(slices[index]))
-        corner = (index % across * size[0], index // across * size[1])
+        corner = (index % across * step[0], index // across * step[1])
         canvas.paste(picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3), corner)
     return canvas
 
