@@ -3,6 +3,7 @@
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import cast
 
 import duckdb
 
@@ -43,7 +44,8 @@ def run_query(results: Path, sql: str, *, max_rows: int = 1000, max_width: int =
     """The answer to `sql` as a text table; raises UserError naming what DuckDB did not accept."""
     with connect(results) as connection:
         try:
-            answer = connection.sql(sql)
+            # None for a statement without an answer, which the stubs do not know
+            answer = cast(duckdb.DuckDBPyRelation | None, connection.sql(sql))
             if answer is None:
                 return "done"
             with redirect_stdout(StringIO()) as text:
