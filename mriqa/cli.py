@@ -136,7 +136,7 @@ def _add_single_file_verbs(verbs: Verbs) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> None:
-    from mriqa.run import run_workflow
+    from mriqa.run.launch import run_workflow
 
     run_workflow(parsed.config, profile=parsed.profile, cores=parsed.cores, extra=parsed.snakemake)
 
@@ -178,11 +178,10 @@ def _docs(parsed: argparse.Namespace) -> None:
 
 
 def _index(parsed: argparse.Namespace) -> None:
-    from mriqa.cohort.index import index_cohort
     from mriqa.config import load_config
+    from mriqa.run.index import index_results
 
-    config = load_config(parsed.config)
-    print(index_cohort(config.cohort, config.results))
+    print(index_results(load_config(parsed.config)))
 
 
 def _convert(parsed: argparse.Namespace) -> None:

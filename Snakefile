@@ -1,0 +1,64 @@
+"""mriqa: from the files of a cohort to quality tables.
+
+    snakemake --configfile config/demo.yaml --profile profiles/local
+
+works; `mriqa run config/demo.yaml` is the same with progress, a lock and an index beforehand.
+All paths in the rules are relative to the results folder, where Snakemake keeps its records too.
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from mriqa.errors import UserError
+from mriqa.run.plan import make_plan, shell_prefix
+
+min_version("9.0")
+
+# the folder that the command is run in; jobs on other machines start in the same one
+ROOT = Path.cwd()
+try:
+    PLAN = make_plan(config, ROOT)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# with conda or a container, under their Python
+PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
+shell.prefix(shell_prefix(PYTHON))
+
+
+workdir: str(PLAN.results)
+
+
+wildcard_constraints:
+    shard=r"shard-\d+",
+
+
+include: "workflow/rules/index.smk"
+include: "workflow/rules/convert.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/merge.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/evaluate.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    index_cohort,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.merge_scores.output,
+        rules.write_report.output,
+        rules.evaluate_ratings.output if PLAN.has_truth else [],
+
+
+onstart:
+    PLAN.hold_results()

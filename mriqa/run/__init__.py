@@ -1,0 +1,1 @@
+"""`mriqa run`: one run on a results folder, from the index to the last words."""

@@ -1,0 +1,21 @@
+"""Indexing a cohort, and the mark that tells the Snakefile that it was done."""
+
+from mriqa.cohort.index import IndexSummary, index_cohort
+from mriqa.config import Config
+from mriqa.files import write_text
+from mriqa.run.plan import index_mark
+
+MARKS = "indexed-*.txt"
+
+
+def index_results(config: Config) -> IndexSummary:
+    """Index the cohort into the results folder and mark it as indexed with these settings.
+
+    Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
+    """
+    mark = config.results / index_mark(config.cohort)
+    for old in mark.parent.glob(MARKS):
+        old.unlink()
+    summary = index_cohort(config.cohort, config.results)
+    write_text(mark, "The cohort section of the configuration was last indexed as it is.\n")
+    return summary

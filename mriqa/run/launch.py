@@ -1,0 +1,253 @@
+"""`mriqa run`: index, then Snakemake, watched from its start to its end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+import yaml
+
+import mriqa
+from mriqa.config import Config, load_config
+from mriqa.errors import MriqaError, UserError
+from mriqa.run.display import Display
+from mriqa.run.index import index_results
+from mriqa.run.lock import TOKEN_VARIABLE, RunLock, end_processes, hold, run_processes
+from mriqa.run.monitor import FailedJob, Monitor
+from mriqa.run.plan import read_loads
+from mriqa.run.summary import check_failed_fraction, describe_results
+from mriqa.run.tidy import tidy_results
+
+POLL_S = 0.1
+STOP_PATIENCE_S = 20.0
+LOG_TAIL_LINES = 15
+RERUN_TRIGGERS = ("mtime", "params", "input")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DRY_RUN = {"-n", "--dry-run", "--dryrun"}
+SOURCE = Path(mriqa.__file__).resolve().parent.parent
+
+
+class StoppedError(MriqaError):
+    """The user, or the system, asked the run to stop."""
+
+
+def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[str]) -> None:
+    """Index the cohort, run everything that is due, and say what came out.
+
+    `extra` goes to Snakemake as it is. Raises UserError if the configuration, the profile or
+    another run on the same results stands in the way; MriqaError if a job failed, if more than
+    `rating.max_failed_fraction` of the series did, or if a signal stopped the run.
+    """
+    settings = load_config(config)
+    snakefile, profile = find_snakefile(), find_profile(profile)
+    with stopped_by_signals(), hold(settings.results) as lock:
+        _prepare(settings, lock)
+        command = snakemake_command(snakefile, config, profile, cores, extra)
+        if DRY_RUN & set(extra):
+            _check_exit(subprocess.run(command, env=_environment(lock), check=False).returncode)
+            return
+        monitor = _watch(command, settings, lock)
+    if monitor.nothing_to_do:
+        say("nothing to do: everything is up to date")
+    say(describe_results(settings))
+    check_failed_fraction(settings)
+
+
+def find_snakefile() -> Path:
+    """The Snakefile beside the package, or in the working directory."""
+    for folder in (SOURCE, Path.cwd()):
+        if (folder / "Snakefile").is_file() and (folder / "workflow" / "rules").is_dir():
+            return folder / "Snakefile"
+    raise UserError(
+        f"no Snakefile in {SOURCE} or {Path.cwd()}: `mriqa run` needs the project's folder; "
+        "start it there, or install mriqa from a clone with `pip install -e .`"
+    )
+
+
+def find_profile(profile: Path) -> Path:
+    """The profile's folder: as given, or below the project's folder."""
+    for folder in (profile, SOURCE / profile):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError(
+        f"--profile {profile}: no config.yaml there; there are profiles/local and slurm"
+    )
+
+
+def snakemake_command(
+    snakefile: Path, config: Path, profile: Path, cores: int | None, extra: Sequence[str]
+) -> list[str]:
+    """The command line of Snakemake; what the user adds comes last and wins."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--configfile", str(config), "--profile", str(profile)]
+    command += ["--rerun-triggers", *RERUN_TRIGGERS]
+    if cores is not None:
+        command += ["--cores", str(cores)]
+    if memory := local_memory_mb(profile, extra):
+        command += ["--resources", f"mem_mb={memory}"]
+    # last: options that take several values must not swallow what the user adds
+    return [*command, "--rerun-incomplete", *extra]
+
+
+def local_memory_mb(profile: Path, extra: Sequence[str]) -> int | None:
+    """Memory that local jobs share; None where the profile or the user decides, or SLURM."""
+    content = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
+    elsewhere = content.get("executor", "local") != "local" or "resources" in content
+    if elsewhere or {"--resources", "--res", "--executor", "-e"} & set(extra):
+        return None
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(total * 0.9 / 2**20)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into StoppedError, so that everything is put away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # once is enough: what follows must not be interrupted
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_IGN)
+        name = signal.Signals(number).name
+        raise StoppedError(f"stopped by {name}; the same command goes on where this one was")
+
+    before = {one: signal.signal(one, stop) for one in SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _prepare(config: Config, lock: RunLock) -> None:
+    if lock.killed_owner:
+        say(f"the run of process {lock.killed_owner.pid} was killed; going on where it was")
+        _cancel_slurm_jobs(lock.killed_owner.slurm_run)
+    summary = index_results(config)
+    said = tidy_results(config.results, set(read_loads(config.results)))
+    say(
+        f"index: {summary.n_series} series of {summary.n_subjects} subjects in "
+        f"{summary.shards_total} shards ({summary.shards_new} new, {summary.shards_changed} "
+        f"changed), {summary.n_excluded} excluded, {summary.n_failed} unreadable"
+    )
+    if summary.n_problems:
+        where = config.results / "index_problems.parquet"
+        say(f"index: {summary.n_problems} problems with the sources: {where}")
+    for sentence in said:
+        say(sentence)
+
+
+def _cancel_slurm_jobs(name: str | None) -> None:
+    if name is None:
+        return
+    try:
+        subprocess.run(["scancel", "--me", f"--name={name}"], check=False)  # noqa: S607
+    except FileNotFoundError:
+        say(f"scancel is not here: make sure that no SLURM job named {name} is left")
+
+
+def _environment(lock: RunLock) -> dict[str, str]:
+    """Of Snakemake and all its jobs: the run's token, and this very package."""
+    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, TOKEN_VARIABLE: lock.owner.token, "PYTHONPATH": path}
+
+
+def _watch(command: list[str], config: Config, lock: RunLock) -> Monitor:
+    """Run Snakemake to its end; raises MriqaError if it fails."""
+    monitor = Monitor({name: load.n_series for name, load in read_loads(config.results).items()})
+    log = config.results / "logs" / f"run-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    display = Display(monitor, log.parent)
+    with log.open("wb") as sink, log.open(encoding="utf-8", errors="replace") as lines:
+        # its own session: a Ctrl-C of the terminal comes to us alone, and we end it in order
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, env=_environment(lock), start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                _follow(lines, monitor, lock)
+                display.update()
+                time.sleep(POLL_S)
+            _follow(lines, monitor, lock)
+            display.update()
+        finally:
+            display.close()
+            if process.poll() is None:
+                say("stopping ...")
+                _stop(process, lock)
+    if process.returncode != 0:
+        raise MriqaError(explain_failure(monitor, log, config.results))
+    return monitor
+
+
+def _follow(lines: TextIO, monitor: Monitor, lock: RunLock) -> None:
+    for line in lines:
+        monitor.feed(line, time.monotonic())
+    if monitor.slurm_run and monitor.slurm_run != lock.owner.slurm_run:
+        lock.note_slurm_run(monitor.slurm_run)
+
+
+def _stop(process: subprocess.Popen[bytes], lock: RunLock) -> None:
+    """End Snakemake, which cancels its SLURM jobs, and every process that it started."""
+    token = lock.owner.token
+    for pid in run_processes(token):
+        if pid != process.pid:
+            _signal(pid, signal.SIGTERM)
+    _signal(process.pid, signal.SIGINT)
+    try:
+        process.wait(STOP_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        _cancel_slurm_jobs(lock.owner.slurm_run)
+    end_processes(token)
+    process.wait()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def explain_failure(monitor: Monitor, log: Path, results: Path) -> str:
+    """Which jobs failed and their last words; else the last words of Snakemake."""
+    if not monitor.failed:
+        return f"Snakemake failed; all its output is in {log}\n{_tail(log)}"
+    jobs = list(monitor.failed.values())
+    parts = [_explain_job(job, results) for job in jobs[:3]]
+    if len(jobs) > 3:
+        parts.append(f"... and {len(jobs) - 3} more failed jobs")
+    parts.append(f"{len(jobs)} failed jobs; all output of Snakemake is in {log}")
+    return "\n".join(parts)
+
+
+def _explain_job(job: FailedJob, results: Path) -> str:
+    what = f"{job.stage} of {job.shard}" if job.shard else job.stage
+    if job.log is None:
+        return f"{what} failed"
+    path = results / job.log
+    return f"{what} failed; the end of {path}:\n{_tail(path)}"
+
+
+def _tail(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = ["(no log)"]
+    return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:])
+
+
+def _check_exit(status: int) -> None:
+    if status != 0:
+        raise MriqaError(f"Snakemake ended with {status}")
+
+
+def say(text: str) -> None:
+    """Print a line of progress or result at once."""
+    print(text, flush=True)  # noqa: T201

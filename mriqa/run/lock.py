@@ -1,0 +1,211 @@
+"""One run at a time on a results folder.
+
+The lock is an advisory lock of the kernel (flock) on `results/.mriqa-run.lock`, which ends with
+its process, and a record in that file of who holds it. A record that outlived its owner means that
+the owner was killed. It is taken over only where that can be proven: on the host of the owner.
+All processes of a run carry its token in their environment, so that what a killed run left behind
+can be found and ended before another one writes to the same files.
+"""
+
+import atexit
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mriqa.errors import UserError
+
+LOCK_NAME = ".mriqa-run.lock"
+TOKEN_VARIABLE = "MRIQA_RUN_TOKEN"  # noqa: S105  (not a password)
+_NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a results folder; `started` tells a process from a later one of the same pid."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: str
+    token: str
+    command: str
+    slurm_run: str | None = None
+
+
+class RunLock:
+    """A held lock. `killed_owner` is the run that was killed while it held the folder, if any."""
+
+    def __init__(self, path: Path, handle: int, owner: Owner, killed_owner: Owner | None) -> None:
+        self.path = path
+        self.owner = owner
+        self.killed_owner = killed_owner
+        self._handle = handle
+
+    def note_slurm_run(self, name: str) -> None:
+        """Remember under which name this run's jobs are known to SLURM."""
+        self.owner = replace(self.owner, slurm_run=name)
+        _write_record(self._handle, self.owner)
+
+    def release(self) -> None:
+        """Give the folder free; a second call does nothing."""
+        if self._handle >= 0:
+            os.ftruncate(self._handle, 0)
+            os.close(self._handle)
+            self._handle = -1
+
+
+@contextmanager
+def hold(results: Path) -> Iterator[RunLock]:
+    """Hold `results` for one run; raises UserError if another run has it."""
+    lock = take(results)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def hold_for_process(results: Path) -> None:
+    """Hold `results` until this process ends, unless the run that started it holds it already."""
+    owner = read_owner(results / LOCK_NAME)
+    if owner and owner.token == os.environ.get(TOKEN_VARIABLE):
+        return
+    atexit.register(take(results).release)
+
+
+def take(results: Path) -> RunLock:
+    """Take the lock, also from an owner that is provably dead; raises UserError otherwise."""
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / LOCK_NAME
+    handle = _open_locked(path)
+    try:
+        previous = _parse(os.pread(handle, 65536, 0))
+        if previous and not _is_dead(previous):
+            raise UserError(_refusal(path, previous))
+        if previous:
+            end_processes(previous.token)
+        owner = _this_process()
+        _write_record(handle, owner)
+    except BaseException:
+        os.close(handle)
+        raise
+    return RunLock(path, handle, owner, previous)
+
+
+def read_owner(path: Path) -> Owner | None:
+    """The record in a lock file; None if nobody holds it."""
+    try:
+        return _parse(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def run_processes(token: str) -> list[int]:
+    """Processes of this host that belong to the run with `token`, this one left out."""
+    mark = f"{TOKEN_VARIABLE}={token}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+        if mark in environment.split(b"\0"):
+            found.append(int(entry.name))
+    return found
+
+
+def end_processes(token: str, *, patience_s: float = 10.0) -> int:
+    """Kill what is left of a run; returns how many processes. Outputs are complete or absent."""
+    ended: set[int] = set()
+    until = time.monotonic() + patience_s
+    while (left := run_processes(token)) and time.monotonic() < until:
+        for pid in left:
+            ended.add(pid)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+    return len(ended)
+
+
+def _open_locked(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(_refusal(path, read_owner(path))) from None
+    except OSError as error:
+        if error.errno not in _NO_FLOCK:
+            os.close(handle)
+            raise
+        # this file system has no locks: the record alone must do
+    return handle
+
+
+def _refusal(path: Path, owner: Owner | None) -> str:
+    if owner is None:
+        return f"{path.parent}: another run is about to start here; try again when it is done"
+    who = f"process {owner.pid} on {owner.host} ({owner.command})"
+    if owner.host == socket.gethostname():
+        return f"{path.parent}: {who} works on this folder; wait for it, or stop it first"
+    return (
+        f"{path.parent}: {who} works on this folder, or was killed. Whether it still runs can only "
+        f"be seen on {owner.host}: if it does not, delete {path}, run there or run again here"
+    )
+
+
+def _is_dead(owner: Owner) -> bool:
+    """True only if the owner provably does not run any more."""
+    if owner.host != socket.gethostname():
+        return False
+    if owner.boot_id != _boot_id():
+        return True
+    return _start_time(owner.pid) != owner.started
+
+
+def _this_process() -> Owner:
+    pid = os.getpid()
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300]
+    started = _start_time(pid) or ""
+    return Owner(socket.gethostname(), _boot_id(), pid, started, uuid.uuid4().hex, command)
+
+
+def _start_time(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else fields[18]
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _parse(content: bytes) -> Owner | None:
+    try:
+        return Owner(**json.loads(content))
+    except (ValueError, TypeError):
+        return None  # empty: released; cut short: the owner died while taking it
+
+
+def _write_record(handle: int, owner: Owner) -> None:
+    content = json.dumps(asdict(owner)).encode()
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, content, 0)
+    os.fsync(handle)

@@ -1,0 +1,48 @@
+"""What a run ends with: counts, where the tables are, and a question put to them."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mriqa.config import Config
+from mriqa.errors import MriqaError
+from mriqa.tables.query import run_query
+
+QUESTION = (
+    "SELECT contrast, count(*) AS volumes, count(*) FILTER (WHERE flag) AS flagged, "
+    "round(median(quality_score), 2) AS median_score FROM volumes GROUP BY contrast ORDER BY 1"
+)
+
+
+def describe_results(config: Config) -> str:
+    """The last words of a finished run."""
+    results = config.results
+    row = last_run(results)
+    lines = [
+        f"{row['n_indexed']} series: {row['n_ok']} rated, {row['n_failed']} failed, "
+        f"{row['n_excluded']} excluded, {row['n_no_reference']} without reference",
+        f"tables: {results / 'tables'}   report: {results / 'report' / 'index.html'}",
+    ]
+    if config.evaluation.truth is not None:
+        lines.append(f"evaluation: {results / 'evaluation'}")
+    lines += ["", f'$ mriqa query {results} "{QUESTION}"', run_query(results, QUESTION)]
+    return "\n".join(lines)
+
+
+def check_failed_fraction(config: Config) -> None:
+    """Raise MriqaError if more series failed than the configuration allows; the tables stand."""
+    row = last_run(config.results)
+    failed, indexed = int(row["n_failed"]), int(row["n_indexed"])
+    allowed = config.rating.max_failed_fraction
+    if indexed and failed / indexed > allowed:
+        raise MriqaError(
+            f"{failed} of {indexed} series failed, more than rating.max_failed_fraction "
+            f"{allowed:g} allows; see {config.results / 'tables' / 'failures.parquet'}"
+        )
+
+
+def last_run(results: Path) -> dict[str, int]:
+    """Counts of the run that wrote the tables."""
+    table = pq.ParquetFile(results / "tables" / "runs.parquet").read()
+    rows = table.sort_by("finished").to_pylist()
+    return {key: value for key, value in rows[-1].items() if key.startswith("n_")}

@@ -1,0 +1,85 @@
+"""Putting a results folder in order before Snakemake looks at it.
+
+Only for the holder of its lock: then no process writes there.
+"""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mriqa.files import TEMPORARY_MARK
+
+SHARD_FOLDERS = {"convert": ".parquet", "scores": ".parquet", "zarr": ".zarr"}
+"""Folders with one file or store a shard, and what follows its name."""
+
+
+def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
+    """Make the folder fit its shards; returns a sentence for everything that was done."""
+    said = []
+    if vanished := remove_vanished(results, shards):
+        said.append(f"removed what belonged to {_listed(vanished)}, which has no series any more")
+    remove_temporary(results)
+    if lost := reopen_lost_stores(results, shards):
+        said.append(f"the Zarr store of {_listed(lost)} is missing: it will be written again")
+    clear_snakemake_lock(results)
+    return said
+
+
+def remove_vanished(results: Path, shards: Collection[str]) -> list[str]:
+    """Remove the outputs of shards that do not exist any more."""
+    gone = set()
+    for folder, suffix in SHARD_FOLDERS.items():
+        for path in (results / folder).glob(f"shard-*{suffix}"):
+            if path.name.removesuffix(suffix) not in shards:
+                gone.add(path.name.removesuffix(suffix))
+                _remove(path)
+    return sorted(gone)
+
+
+def remove_temporary(results: Path) -> None:
+    """Remove what killed jobs had begun to write."""
+    for folder in ("shards", *SHARD_FOLDERS, "report", "evaluation", "."):
+        for path in (results / folder).glob(f".*{TEMPORARY_MARK}*"):
+            _remove(path)
+
+
+def reopen_lost_stores(results: Path, shards: Collection[str]) -> list[str]:
+    """Remove the convert status of shards whose store was deleted, so that they are due again."""
+    lost = []
+    for shard in sorted(shards):
+        status = results / "convert" / f"{shard}.parquet"
+        if status.is_file() and not (results / "zarr" / f"{shard}.zarr").is_dir():
+            if _has_stored_series(status):
+                status.unlink()
+                lost.append(shard)
+    return lost
+
+
+def clear_snakemake_lock(results: Path) -> None:
+    """Remove the lock of a killed Snakemake, as `snakemake --unlock` does.
+
+    Every Snakemake that runs our Snakefile holds our lock as well (`onstart`). So whoever holds
+    that one knows that no other is alive.
+    """
+    shutil.rmtree(results / ".snakemake" / "locks", ignore_errors=True)
+
+
+def _has_stored_series(status: Path) -> bool:
+    try:
+        return "ok" in pq.ParquetFile(status).read(columns=["status"])["status"].to_pylist()
+    except (pa.ArrowException, OSError, KeyError):
+        return True  # damaged: let convert write it again
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,23 @@
+"""How well the ratings find what is known to be bad; only where the configuration has a truth."""
+
+
+rule evaluate_ratings:
+    input:
+        tables=rules.merge_scores.output,
+        truth=PLAN.truth or [],
+    output:
+        results="evaluation/artifacts.json",
+    log:
+        "logs/evaluate.log",
+    conda:
+        "../envs/mriqa.yaml"
+    resources:
+        mem_mb=PLAN.mem_mb("merge"),
+        runtime=PLAN.runtime("merge"),
+    params:
+        settings=PLAN.settings("evaluation"),
+        format_version=PLAN.format_version("evaluation"),
+    message:
+        "Compare the ratings with the truth table"
+    shell:
+        "mriqa evaluate . --settings {params.settings:q} > {log} 2>&1"

@@ -1,0 +1,34 @@
+"""What there is: only for plain `snakemake`, as `mriqa run` has indexed before.
+
+Nothing else names the output of this checkpoint. So indexing again reruns no shard by itself, but
+only those whose manifest has changed.
+"""
+
+
+checkpoint index_cohort:
+    output:
+        mark=PLAN.index_mark,
+    log:
+        "logs/index.log",
+    conda:
+        "../envs/mriqa.yaml"
+    params:
+        root=str(ROOT),
+        results=str(PLAN.results),
+        config=PLAN.config_json,
+    message:
+        "Index the cohort"
+    shell:
+        "cd {params.root:q} && printf %s {params.config:q} | mriqa index /dev/stdin"
+        " > {params.results:q}/{log} 2>&1"
+
+
+def files_of_shards(pattern):
+    """An input function: `pattern` for every shard, after indexing where that is due."""
+
+    def listed(wildcards):
+        if not PLAN.is_indexed():
+            checkpoints.index_cohort.get()
+        return [pattern.format(shard=shard) for shard in PLAN.shards()]
+
+    return listed

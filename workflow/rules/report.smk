@@ -1,0 +1,22 @@
+"""The HTML report of the tables."""
+
+
+rule write_report:
+    input:
+        tables=rules.merge_scores.output,
+    output:
+        page=report("report/index.html", caption="../report/page.rst", category="Report"),
+    log:
+        "logs/report.log",
+    conda:
+        "../envs/mriqa.yaml"
+    resources:
+        mem_mb=PLAN.mem_mb("merge"),
+        runtime=PLAN.runtime("merge"),
+    params:
+        settings=PLAN.settings("report"),
+        format_version=PLAN.format_version("report"),
+    message:
+        "Write the HTML report"
+    shell:
+        "mriqa report . --settings {params.settings:q} > {log} 2>&1"
