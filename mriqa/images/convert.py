@@ -1,25 +1,27 @@
 """Sources to the Zarr store of one shard, with a status row for every series of its manifest."""
 
-import shutil
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
-import dask
 import pyarrow as pa
 import zarr
+from dask.base import compute
+from dask.delayed import delayed
 
 from mriqa.cohort.manifest import Series, read_shard
 from mriqa.config import ConvertSection
-from mriqa.errors import ErrorCode, SeriesError
-from mriqa.files import sync_folder, temporary_name, write_parquet
-from mriqa.images.layout import MIB
+from mriqa.errors import ErrorCode, MriqaError, SeriesError
+from mriqa.files import write_parquet
+from mriqa.images.budget import MemoryBudget, job_budget
+from mriqa.images.placing import building
 from mriqa.images.series import plan_series, store_series
-from mriqa.images.source import open_nifti
+from mriqa.images.source import NiftiSource, open_nifti
 from mriqa.images.store import ZARRS, SeriesAttributes
-from mriqa.images.writing import SeriesWriter, create_store
+from mriqa.images.writing import SeriesWriter, create_store, refusals_stop
 from mriqa.progress import track
 
 CONVERT_SCHEMA = pa.schema(
@@ -55,83 +57,112 @@ def convert_shard(
     threads: int,
     mem_mb: int,
 ) -> None:
-    """Convert all series of `manifest` into the Zarr group `store`; `status` is written last."""
-    zarr.config.set({**ZARRS, "threading.max_workers": threads})
+    """Convert all series of the shard `manifest` into the Zarr group `store`.
+
+    `status` (CONVERT_SCHEMA, a row a series in the manifest's order) is written last, once the
+    store is whole and in place. `threads` series are converted at a time, fewer if `mem_mb` MiB do
+    not hold them. Raises UserError for a bad manifest or a second job on the same store, and
+    StoreWriteError if the disk refuses; both leave the old store as it was.
+    """
     all_series = read_shard(manifest)
-    store.parent.mkdir(parents=True, exist_ok=True)
-    building = temporary_name(store)
-    try:
-        group = create_store(building)
-        job = _Job(group, building, settings, mem_mb * MIB // 2 // threads)
-        rows = list(track(_converted(job, all_series, threads), len(all_series), "convert"))
-        if store.exists():
-            old = temporary_name(store)
-            store.rename(old)
-            shutil.rmtree(old)
-        building.rename(store)
-        sync_folder(store.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    by_id = {row["series_id"]: row for row in rows}
+    # One setting for zarr's executor and for the Rust codecs: series wait for one another below it.
+    zarr.config.set({**ZARRS, "threading.max_workers": threads})
+    with refusals_stop(store), building(store) as temporary:
+        create_store(temporary)
+        conversion = Conversion(temporary, settings, job_budget(mem_mb))
+        rows = track(converted(conversion, all_series, threads), len(all_series), "convert")
+        by_id = {row["series_id"]: row for row in rows}
+        status.unlink(missing_ok=True)  # of the store that is replaced now
     ordered = [by_id[series.series_id] for series in all_series]
-    write_parquet(status, pa.Table.from_pylist(ordered, schema=CONVERT_SCHEMA))
+    with refusals_stop(status):
+        write_parquet(status, pa.Table.from_pylist(ordered, schema=CONVERT_SCHEMA))
 
 
-class _Job:
-    def __init__(
-        self, group: zarr.Group, folder: Path, settings: ConvertSection, memory_bytes: int
-    ) -> None:
-        self.group, self.folder = group, folder
-        self.settings, self.memory_bytes = settings, memory_bytes
+class Conversion:
+    """Converts series into the store at `folder`, each within the shared memory budget."""
+
+    def __init__(self, folder: Path, settings: ConvertSection, budget: MemoryBudget) -> None:
+        self._folder, self._settings, self._budget = folder, settings, budget
 
     def convert(self, series: Series) -> Row:
+        """The status row of `series`, whatever is wrong with it; StoreWriteError goes on."""
         if series.excluded_by is not None:
             return _row(series, "excluded")
         if series.error_code is not None:
             return _row(series, "failed", series.error_code, series.error_message)
         try:
-            return self._store(series)
+            return self._convert(series)
         except SeriesError as error:
             return _row(series, "failed", error.code, error.message)
         except MemoryError:
             message = f"{series.source_path}: memory ran out while it was converted."
             return _row(series, "failed", ErrorCode.OUT_OF_MEMORY, message)
+        except MriqaError:
+            raise
+        except Exception as error:  # one bad series must not cost the others
+            return _row(series, "failed", ErrorCode.INTERNAL, _explain(series, error))
 
-    def _store(self, series: Series) -> Row:
+    def _convert(self, series: Series) -> Row:
         with open_nifti(series.source_path) as source:
-            plan = plan_series(source, series.contrast, self.settings, self.memory_bytes)
+            check_unchanged(source, series)
+            plan = plan_series(source, series.contrast, self._settings, self._budget.total_bytes)
             writer = SeriesWriter(
-                self.group, self.folder, series.series_id, plan.layout,
-                source.header.dtype, self.settings.codec,
+                self._folder, series.series_id, plan.layout, source.header.dtype,
+                self._settings.codec,
             )  # fmt: skip
             try:
-                attributes = store_series(source, series, plan, writer)
+                with self._budget.claim(plan.memory_bytes):
+                    attributes = store_series(source, series, plan, writer)
             except BaseException:
                 writer.discard()
                 raise
-        files = list(writer.folder.iterdir())
-        return _row(series, "ok") | _facts(attributes) | {
-            "stored_bytes": sum(file.stat().st_size for file in files),
-            "stored_files": len(files),
-        }  # fmt: skip
+        return _row(series, "ok") | _facts(attributes) | writer.footprint()
 
 
-def _converted(job: _Job, all_series: list[Series], threads: int) -> Iterator[Row]:
+def check_unchanged(source: NiftiSource, series: Series) -> None:
+    """Raise SeriesError if the file is not the one that was indexed."""
+    if (source.size_bytes, source.mtime_ns) != (series.size_bytes, series.mtime_ns):
+        source.fail(
+            ErrorCode.SOURCE_CHANGED,
+            f"has {source.size_bytes} bytes and time {source.mtime_ns}, the index says "
+            f"{series.size_bytes} and {series.mtime_ns}; index again",
+        )
+
+
+def converted(conversion: Conversion, all_series: list[Series], threads: int) -> Iterator[Row]:
+    """Status rows as series get done, `threads` at a time (Dask); the first stop stops all."""
     done: SimpleQueue[Row | BaseException | None] = SimpleQueue()
+    stopped = Event()
 
-    def run() -> None:
+    def convert_one(number: int) -> None:
+        if not stopped.is_set():
+            done.put(conversion.convert(all_series[number]))
+
+    def convert_all() -> None:
         try:
-            tasks = [dask.delayed(lambda s: done.put(job.convert(s)))(s) for s in all_series]
-            dask.compute(*tasks, scheduler="threads", num_workers=threads)
+            tasks = [delayed(convert_one)(number) for number in range(len(all_series))]
+            compute(*tasks, scheduler="threads", num_workers=threads)
             done.put(None)
-        except BaseException as error:
+        except BaseException as error:  # raised in the main thread
+            stopped.set()
             done.put(error)
 
-    Thread(target=run, daemon=True).start()
-    while (item := done.get()) is not None:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
+    worker = Thread(target=convert_all, name="convert", daemon=True)
+    worker.start()
+    try:
+        while (item := done.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        worker.join()
+
+
+def _explain(series: Series, error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{series.source_path}: {type(error).__name__} at {place}: {error}."
 
 
 def _row(

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERCENTILES = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.5, 99.9)
-MAX_SAMPLE = 2**18
+MAX_SAMPLE = 2**17
 BINS = 256
+PIECE = 2**20
+"""Voxels that are looked at at a time, so that temporaries stay small."""
 LOW_SHARE = 0.05
 """Voxels up to 5% of the foreground's median count as air."""
 ZEROED_SHARE, ZEROED_LEAST = 0.6, 0.05
@@ -44,40 +46,49 @@ class IntensityCollector:
         self._slope, self._inter = slope, inter
         self._seen = self._n_nonfinite = 0
         self._ranges: list[NDArray[np.float32]] = []
-        self._samples: list[NDArray[np.float32]] = []
+        self._samples: list[NDArray[Any]] = []
 
     def add(self, values: NDArray[Any]) -> None:
         """Take the next piece of the volume (stored values, C-contiguous)."""
         flat = values.reshape(-1)
         start = -self._seen % self._stride
         self._seen += flat.size
-        self._samples.append(scaled(flat[start :: self._stride], self._slope, self._inter))
-        if flat.dtype.kind == "f":
-            flat = self._finite(flat)
-        if flat.size:
-            ends = np.array([flat.min(), flat.max()])
+        self._samples.append(flat[start :: self._stride].copy())
+        for first in range(0, flat.size, PIECE):
+            self._add_range(flat[first : first + PIECE])
+
+    def _add_range(self, piece: NDArray[Any]) -> None:
+        if piece.dtype.kind == "f" or piece.itemsize == 8 or abs(self._slope) > 1e6:
+            finite = np.isfinite(scaled(piece, self._slope, self._inter))
+            n_finite = int(np.count_nonzero(finite))
+            self._n_nonfinite += piece.size - n_finite
+            piece = piece if n_finite == piece.size else piece[finite]
+        if piece.size:
+            ends = np.array([piece.min(), piece.max()])
             self._ranges.append(scaled(ends, self._slope, self._inter))
 
-    def _finite(self, flat: NDArray[Any]) -> NDArray[Any]:
-        finite = np.isfinite(scaled(flat, self._slope, self._inter))
-        n_finite = int(np.count_nonzero(finite))
-        self._n_nonfinite += flat.size - n_finite
-        return flat if n_finite == flat.size else flat[finite]
+    def _ordered(self) -> NDArray[np.float32]:
+        """The sample's finite scaled values, ascending."""
+        stored = np.concatenate(self._samples)
+        stored = np.sort(stored, kind="stable" if stored.itemsize <= 2 else "quicksort")  # radix
+        ordered = scaled(stored, self._slope, self._inter)
+        ordered = ordered[np.isfinite(ordered)]
+        return ordered[::-1] if self._slope < 0 else ordered
 
     def result(self) -> VolumeIntensity:
         """Summarise what was added."""
         if not self._ranges:
             return VolumeIntensity(self._n_nonfinite, None, None, None, False)
         ends = np.concatenate(self._ranges)
-        sample = np.concatenate(self._samples)
-        sample = sample[np.isfinite(sample)]
         lowest, highest = float(ends.min()), float(ends.max())
-        threshold = foreground_threshold(sample)
+        finite = self._ordered()
+        threshold = foreground_threshold(finite)
         if threshold is None:
             return VolumeIntensity(self._n_nonfinite, lowest, highest, None, False)
-        foreground = sample[sample > threshold]
-        percentiles = tuple(float(p) for p in np.percentile(foreground, PERCENTILES))
-        zeroed = is_background_zeroed(sample, percentiles[PERCENTILES.index(50.0)])
+        foreground = finite[np.searchsorted(finite, threshold, "right") :]
+        ranks = np.rint(np.array(PERCENTILES) / 100 * (foreground.size - 1)).astype(int)
+        percentiles = tuple(float(value) for value in foreground[ranks])
+        zeroed = is_background_zeroed(finite, percentiles[PERCENTILES.index(50.0)])
         return VolumeIntensity(self._n_nonfinite, lowest, highest, percentiles, zeroed)
 
 
@@ -91,30 +102,30 @@ def scaled(values: NDArray[Any], slope: float, inter: float) -> NDArray[np.float
         return (values.astype(np.float64) * slope + inter).astype(np.float32)
 
 
-def foreground_threshold(values: NDArray[np.float32]) -> float | None:
-    """Otsu's threshold (IEEE Trans. SMC 9:62, 1979) of finite `values`; None if they are constant.
+def foreground_threshold(ordered: NDArray[np.float32]) -> float | None:
+    """Otsu's threshold (IEEE Trans. SMC 9:62, 1979) of sorted finite values; None if constant.
 
     The histogram ends at the 99.9th percentile, so that a few bright voxels do not stretch it.
     """
-    if values.size == 0:
+    if ordered.size == 0 or not ordered[-1] > ordered[0]:
         return None
-    low, high = float(values.min()), float(np.percentile(values, 99.9))
-    high = high if high > low else float(values.max())
-    if not high > low:
-        return None
-    counts, edges = np.histogram(values, BINS, range=(low, high))
-    centres = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    mass = np.cumsum(counts * centres)
+    low, high = float(ordered[0]), float(ordered[int(0.999 * (ordered.size - 1))])
+    edges = np.linspace(low, high if high > low else float(ordered[-1]), BINS + 1)
+    below = np.searchsorted(ordered, edges[1:-1], "right")
+    above = ordered.size - below
+    counts = np.diff(below, prepend=0)
+    mass = np.cumsum(counts * (edges[:-2] + edges[1:-1]) / 2)
+    last = above[-1] * (edges[-2] + edges[-1]) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        between = (mass[-1] * below / counts.sum() - mass[:-1]) ** 2 / (below * above.astype(float))
+        expected = (mass[-1] + last) * below / ordered.size
+        between = (expected - mass) ** 2 / (below * above.astype(np.float64))
     return float(edges[1 + int(np.nanargmax(between))])
 
 
-def is_background_zeroed(values: NDArray[np.float32], foreground_median: float) -> bool:
+def is_background_zeroed(ordered: NDArray[np.float32], foreground_median: float) -> bool:
     """Whether the provider blanked the air: most of it has exactly the smallest value."""
-    lowest = float(values.min())
-    n_lowest = int(np.count_nonzero(values == lowest))
-    n_air = int(np.count_nonzero(values <= lowest + LOW_SHARE * (foreground_median - lowest)))
-    return n_lowest >= ZEROED_SHARE * n_air and n_lowest >= ZEROED_LEAST * values.size
+    lowest = float(ordered[0])
+    n_lowest = int(np.searchsorted(ordered, ordered[0], "right"))
+    limit = lowest + LOW_SHARE * (foreground_median - lowest)
+    n_air = int(np.searchsorted(ordered, np.float32(limit), "right"))
+    return n_lowest >= ZEROED_SHARE * n_air and n_lowest >= ZEROED_LEAST * ordered.size

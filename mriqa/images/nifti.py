@@ -5,16 +5,17 @@ singular affine and an infinite slope, so every field that is used is checked he
 """
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from nibabel.nifti1 import header_dtype as nifti1_dtype
 from nibabel.nifti2 import header_dtype as nifti2_dtype
-from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
 
+ByteOrder = Literal["<", ">"]
+BYTE_ORDERS: tuple[ByteOrder, ByteOrder] = ("<", ">")
 HEADER_SIZES = {348: 1, 540: 2}
 MAX_PREAMBLE = 16 * 2**20
 """Header and extensions are kept whole in the store; more than 16 MiB of them is not credible."""
@@ -44,7 +45,7 @@ class NiftiHeader:
     """
 
     version: int
-    byte_order: str
+    byte_order: ByteOrder
     shape_ijk: tuple[int, int, int]
     n_volumes: int
     dtype: np.dtype[Any]
@@ -66,9 +67,9 @@ class NiftiHeader:
         return self.volume_bytes * self.n_volumes
 
 
-def header_layout(start: bytes) -> tuple[int, str] | None:
+def header_layout(start: bytes) -> tuple[int, ByteOrder] | None:
     """(348 or 540, `<` or `>`) if `start` can begin a NIfTI header, else None."""
-    for order in "<>":
+    for order in BYTE_ORDERS:
         size = int(np.frombuffer(start[:4], dtype=f"{order}i4")[0])
         if size in HEADER_SIZES:
             return size, order
@@ -123,7 +124,7 @@ def _check_magic(header: Any, version: int, name: str) -> None:
     _fail(ErrorCode.IMPOSSIBLE_HEADER, name, f"the magic is {magic!r}; `n+{version}` is expected")
 
 
-def _dtype(code: int, order: str, name: str) -> np.dtype[Any]:
+def _dtype(code: int, order: ByteOrder, name: str) -> np.dtype[Any]:
     if code in COMPLEX_CODES:
         _fail(ErrorCode.COMPLEX_VALUES, name, "the voxels are complex; give the magnitude image")
     if code in RGB_CODES:
@@ -131,7 +132,7 @@ def _dtype(code: int, order: str, name: str) -> np.dtype[Any]:
     if code not in DTYPES:
         allowed = ", ".join(np.dtype(kind).name for kind in DTYPES.values())
         _fail(ErrorCode.UNSUPPORTED_DTYPE, name, f"datatype code {code} is none of {allowed}")
-    return np.dtype(DTYPES[code]).newbyteorder(order)  # type: ignore[arg-type]
+    return np.dtype(order + DTYPES[code])
 
 
 def _shape(dim: NDArray[Any], name: str) -> tuple[tuple[int, int, int], int]:
@@ -236,9 +237,10 @@ def _sform(header: Any) -> NDArray[np.float64]:
 
 
 def _qform(header: Any) -> NDArray[np.float64]:
-    """Rotation from the unit quaternion (a from b, c, d), columns scaled by pixdim, i flipped by
-    qfac (pixdim[0]); a sum of squares slightly over 1 is rounding, more is impossible.
-    """  # fmt: skip
+    """Rotation by the quaternion (a, b, c, d) times pixdim, k negated where pixdim[0] < 0.
+
+    A sum of squares of b, c, d slightly over 1 is rounding; more is impossible and gives NaN.
+    """
     bcd = np.array([header[f"quatern_{part}"] for part in "bcd"], dtype=np.float64)
     rows = np.full((3, 4), np.nan)
     square = float(bcd @ bcd) if np.abs(bcd).max() <= 2 else np.inf
@@ -246,13 +248,24 @@ def _qform(header: Any) -> NDArray[np.float64]:
         return rows
     if square > 1:
         bcd /= np.sqrt(square)
-    rotation = quat2mat([np.sqrt(max(0.0, 1 - square)), *bcd])
+    rotation = _rotation(float(np.sqrt(max(0.0, 1 - square))), *(float(part) for part in bcd))
     zooms = np.array(header["pixdim"][1:4], dtype=np.float64)
     if float(header["pixdim"][0]) < 0:
         zooms[2] = -zooms[2]
     rows[:, :3] = rotation * zooms
     rows[:, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
     return rows
+
+
+def _rotation(a: float, b: float, c: float, d: float) -> NDArray[np.float64]:
+    """The rotation of a unit quaternion (nifti1.h, method 2)."""
+    return np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
 
 
 def _no_form(header: Any, shape: tuple[int, int, int]) -> NDArray[np.float64]:

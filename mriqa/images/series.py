@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import Series
@@ -174,18 +173,4 @@ def describe(
         percentiles=tuple(volume.percentiles for volume in intensities),
         background_zeroed=2 * n_zeroed > len(intensities),
         bvals=series.bvals,
-    )
-
-
-def create_writer(
-    group: zarr.Group,
-    folder: Any,
-    series: Series,
-    plan: SeriesPlan,
-    source: NiftiSource,
-    settings: ConvertSection,
-) -> SeriesWriter:
-    """The array of one series in the store."""
-    return SeriesWriter(
-        group, folder, series.series_id, plan.layout, source.header.dtype, settings.codec
     )

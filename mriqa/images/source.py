@@ -6,15 +6,16 @@ plain. gzip is inflated by ISA-L, which checks the CRC and length of every membe
 
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from gzip import BadGzipFile
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
-import numpy as np
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
@@ -32,7 +33,11 @@ OTHER_FORMATS = {
     b"NRRD": "NRRD", b"ObjectType": "MetaImage", b"\x00\x00\x00\x01\x00\x00": "MGH",
     b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"PK\x03\x04": "a zip archive",
 }  # fmt: skip
-GZIP_ERRORS = (igzip.BadGzipFile, isal_zlib.error, zlib.error)
+READ_BYTES = 512 * 1024
+MAX_READ = 2**28
+"""Bytes asked for in one call."""
+ISAL_ERROR = cast(type[Exception], isal_zlib.error)  # its stub says it is an instance
+GZIP_ERRORS = (BadGzipFile, ISAL_ERROR, zlib.error)
 
 
 class _Hashing(RawIOBase):
@@ -61,22 +66,25 @@ class NiftiSource:
         self.name = name
         self.trailing = b""
         self._handle = handle
-        self._stat = os.fstat(handle.fileno())
+        found = os.fstat(handle.fileno())
+        self.size_bytes, self.mtime_ns = found.st_size, found.st_mtime_ns
         self._hashing = _Hashing(handle)
-        if self._stat.st_size == 0:
+        if self.size_bytes == 0:
             self.fail(ErrorCode.EMPTY_FILE, "the file has zero bytes")
-        self.gzipped = os.pread(handle.fileno(), 2, 0) == GZIP_MAGIC
+        self.gzipped = self._begins_with(GZIP_MAGIC)
         self._stream: Any = (
-            igzip.IGzipFile(fileobj=self._hashing, mode="rb") if self.gzipped else self._hashing
+            isal_zlib._GzipReader(cast(BinaryIO, self._hashing), READ_BYTES)
+            if self.gzipped
+            else self._hashing
         )
         start = self._read_header()
         self.header: NiftiHeader = parse_header(start, name)
         self._check_file_size()
         self.preamble = start + self._read_exactly(self.header.data_offset - len(start))
 
-    def read_into(self, buffer: NDArray[np.generic]) -> None:
+    def read_into(self, buffer: NDArray[Any]) -> None:
         """Fill `buffer` (C-contiguous) with the next bytes of the image."""
-        self._fill(memoryview(buffer).cast("B"))
+        self._fill(buffer.reshape(-1).view("u1").data)
 
     def finish(self) -> str:
         """Read to the end; return the SHA-256 of the file's bytes as hex.
@@ -95,7 +103,7 @@ class NiftiSource:
                 f"more than {MAX_TRAILING} bytes follow the image that the header announces",
             )
         now = os.fstat(self._handle.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+        if (now.st_size, now.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
             self.fail(ErrorCode.SOURCE_CHANGED, "the file was written to while it was read")
         return self._hashing.digest.hexdigest()
 
@@ -103,21 +111,27 @@ class NiftiSource:
         """Raise SeriesError for this file."""
         raise SeriesError(code, f"{self.name}: {cause}.")
 
+    def _begins_with(self, magic: bytes) -> bool:
+        try:
+            return os.pread(self._handle.fileno(), len(magic), 0) == magic
+        except OSError as error:
+            self.fail(ErrorCode.FILE_UNREADABLE, f"cannot be read ({error.strerror or error})")
+
     def _read_header(self) -> bytes:
         start = self._read(min(HEADER_SIZES))
         layout = header_layout(start) if len(start) >= 4 else None
-        if layout is None:
+        if layout is None or start[128:132] == b"DICM":
             raise_foreign(start, self.name)
         return start + self._read_exactly(layout[0] - len(start))
 
     def _check_file_size(self) -> None:
         needed = self.header.data_offset + self.header.image_bytes
-        most = self._stat.st_size * (MAX_DEFLATE_RATIO if self.gzipped else 1)
+        most = self.size_bytes * (MAX_DEFLATE_RATIO if self.gzipped else 1)
         if needed > most:
             kind = "gzip file" if self.gzipped else "file"
             self.fail(
                 ErrorCode.TRUNCATED,
-                f"the header announces {needed} bytes; this {kind} of {self._stat.st_size} bytes "
+                f"the header announces {needed} bytes; this {kind} of {self.size_bytes} bytes "
                 "cannot hold them",
             )
 
@@ -143,7 +157,7 @@ class NiftiSource:
         done = 0
         try:
             while done < len(view):
-                n_read = self._stream.readinto(view[done:])
+                n_read = self._stream.readinto(view[done : done + MAX_READ])
                 if not n_read:
                     break
                 done += n_read
@@ -183,16 +197,21 @@ def raise_foreign(start: bytes, name: str) -> NoReturn:
 def open_nifti(path: Path) -> Iterator[NiftiSource]:
     """Open `path` and check its header; raises SeriesError for everything that is wrong with it."""
     try:
-        handle = path.open("rb", buffering=0)
+        handle = path.open("rb", buffering=0, opener=_without_waiting)
     except FileNotFoundError:
         if path.is_symlink() and "annex/objects" in str(path.readlink()):
-            raise SeriesError(
-                ErrorCode.ANNEX_POINTER, f"{path}: a git-annex link without content; `datalad get`."
-            ) from None
+            cause = "a git-annex link without its content; fetch it (`datalad get`)"
+            raise SeriesError(ErrorCode.ANNEX_POINTER, f"{path}: {cause}.") from None
         raise SeriesError(ErrorCode.FILE_MISSING, f"{path}: no such file.") from None
     except OSError as error:
-        raise SeriesError(
-            ErrorCode.FILE_UNREADABLE, f"{path}: cannot be opened ({error.strerror})."
-        ) from error
+        cause = f"cannot be opened ({error.strerror or error})"
+        raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: {cause}.") from error
     with handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: not a regular file.")
         yield NiftiSource(handle, str(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a named pipe without waiting for somebody to write into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
