@@ -1,6 +1,5 @@
 """The columns that the metrics fill, of volumes and of slices."""
 
-from dataclasses import replace
 from typing import Literal
 
 from mriqa.columns import Column
@@ -59,8 +58,22 @@ _SHARED = (
         "body_sharpness",
         "higher",
         (None, None),
-        "Energy of intensity differences over 2 voxels by that over 6, from products of adjacent "
-        "lines so that noise cancels: 0.33 for steps, 0.11 for edges of 6 voxels.",
+        "Energy of intensity differences over 2 voxels by that over 4, in the body, both in-plane "
+        "axes; from products of adjacent lines, so that noise cancels. 0.5 for steps, 0.25 for "
+        "edges wider than 4 voxels.",
+    ),
+    _metric(
+        "body_sharpness_y",
+        "higher",
+        (None, None),
+        "As body_sharpness, but differences along y over 1 voxel by those over 3 (0.33 for steps, "
+        "0.11 for wide edges): motion and missing k-space lines along y lower it.",
+    ),
+    _metric(
+        "body_sharpness_x",
+        "higher",
+        (None, None),
+        "As body_sharpness_y, with differences along x.",
     ),
     _metric(
         "body_ghosting_y",
@@ -77,6 +90,19 @@ _SHARED = (
         "rms of the corners) / rms of the body. NULL without such air.",
     ),
     _metric(
+        "body_border_y",
+        "lower",
+        (0, None),
+        "Mean intensity of the first and last lines across y over the body's mean: signal that "
+        "wraps around along y. High by right where the body exceeds the field of view.",
+    ),
+    _metric(
+        "body_border_x",
+        "lower",
+        (0, None),
+        "As body_border_y, across x.",
+    ),
+    _metric(
         "body_entropy",
         None,
         (0, 1),
@@ -85,26 +111,34 @@ _SHARED = (
     ),
     _metric(
         "body_slice_consistency",
-        "higher",
+        None,
         (-1, 1),
-        "Correlation of a slice with its neighbours over the body; of a volume, the mean over its "
-        "slices.",
+        "Correlation of a slice with its neighbours over the body they share; of a volume, the "
+        "mean over its slices. Noise and slices out of place lower it, blur raises it.",
     ),
     _metric(
         "body_slice_dropout",
         "lower",
         (None, 1),
         "Share of the signal that a slice lacks against the geometric mean of its neighbours over "
-        "the body; of a volume, that of its worst slice.",
+        "the body they share; of a volume, that of its worst slice. The end slices have none.",
+    ),
+    _metric(
+        "body_slice_noise_excess",
+        "lower",
+        (None, None),
+        "ln of a slice's high-frequency energy (rms of Immerkær's residual) over the median of "
+        "five slices around it; of a volume, that of its worst slice. Spikes raise it.",
     ),
 )
 
 _VOLUME_ONLY = (
     _metric(
-        "body_slice_consistency_min",
-        "higher",
-        (-1, 1),
-        "The lowest body_slice_consistency among the slices.",
+        "body_slice_consistency_drop",
+        "lower",
+        (0, 2),
+        "Median less minimum of body_slice_consistency over the slices: one slice that fits worse "
+        "than the others.",
     ),
     Column(
         "body_air_null_reason",
@@ -114,5 +148,8 @@ _VOLUME_ONLY = (
     ),
 )
 
+AIR_METRICS = ("body_snr", "body_fber", "body_ghosting_y", "body_ghosting_x")
+"""Columns that are NULL where there is no air to measure."""
+
 VOLUME_COLUMNS: tuple[Column, ...] = _SHARED + _VOLUME_ONLY
-SLICE_COLUMNS: tuple[Column, ...] = tuple(replace(column) for column in _SHARED)
+SLICE_COLUMNS: tuple[Column, ...] = _SHARED

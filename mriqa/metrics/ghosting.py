@@ -1,11 +1,10 @@
-"""Ghosts: signal in the air above, below and beside the body."""
+"""Signal where none belongs: ghosts in the air beside the body, folded-over edges."""
 
 import numpy as np
-import numpy.typing as npt
 
-from mriqa.metrics.regions import Regions
+from mriqa.metrics.histogram import Floats
+from mriqa.metrics.regions import Mask, Regions
 
-Floats = npt.NDArray[np.float64]
 Energy = tuple[Floats, Floats]
 
 MIN_BLOCKS = 16
@@ -44,7 +43,25 @@ def ghosting(regions: Regions) -> dict[str, tuple[float, Floats]]:
     return found
 
 
-def _sums(energy: Floats, mask: npt.NDArray[np.bool_]) -> Energy:
+def border_signal(regions: Regions) -> dict[str, tuple[float, Floats]]:
+    """Mean of the outermost two lines of blocks across "y" and "x" over the body's mean.
+
+    Of the volume, and `(z,)` of its slices. Near 0 where air surrounds the body; wrap-around brings
+    signal there. Lower is better, but a body larger than the field of view has a high one by right.
+    """
+    inside = _sums(regions.mean.astype(np.float64), regions.body)
+    found = {}
+    for axis, number in (("y", 1), ("x", 2)):
+        ends = np.take(regions.mean, (0, 1, -2, -1), axis=number).astype(np.float64)
+        lines = ends.mean(axis=(1, 2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slices = lines * inside[1] / inside[0]
+            volume = float(lines.mean() * inside[1].sum() / inside[0].sum())
+        found[axis] = (volume, slices)
+    return found
+
+
+def _sums(energy: Floats, mask: Mask) -> Energy:
     return (
         np.einsum("zyx,zyx->z", energy, mask),
         mask.sum(axis=(1, 2)).astype(np.float64),

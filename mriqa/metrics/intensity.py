@@ -6,7 +6,7 @@ and single slices alike. NaN stands for "cannot be computed".
 
 import numpy as np
 
-from mriqa.metrics.histogram import BINS, CENTRES, EDGES, SQUARES, Counts, Floats, mean_square
+from mriqa.metrics.histogram import CENTRES, SQUARES, Counts, Floats, mean_square
 from mriqa.metrics.histogram import quantile as _quantile
 
 RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
@@ -37,6 +37,15 @@ def snr(body: Counts, sigma: Floats) -> Floats:
     """
     signal = np.sqrt(np.abs(_quantile(body, 0.5) ** 2 - sigma**2))
     return _ratio(signal, sigma)
+
+
+def snr_tissue(body: Counts, sigma: Floats) -> Floats:
+    """Signal-to-noise ratio from noise inside the body: median(body) / sigma; higher is better.
+
+    `sigma` from `texture.noise_residual`. Needs no air, but smoothing by the scanner, or blur of
+    any kind, lowers the residual and so raises this ratio: read it together with sharpness.
+    """
+    return _ratio(_quantile(body, 0.5), sigma)
 
 
 def fber(body: Counts, air: Counts) -> Floats:
@@ -80,6 +89,3 @@ def entropy(body: Counts) -> Floats:
 def _ratio(above: Floats, below: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(below > 0, above / below, np.nan)
-
-
-assert len(EDGES) == BINS + 1

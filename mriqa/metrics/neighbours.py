@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from mriqa.metrics.histogram import Floats
 from mriqa.metrics.regions import Mask, Regions
@@ -39,6 +40,37 @@ def compare_neighbours(regions: Regions) -> Neighbours:
         shared = body[z - 1] & body[z] & body[z + 1]
         dropout[z] = _missing(regions.mean[z - 1 : z + 2], shared, least)
     return Neighbours(_mean_of_known(correlation[:-1], correlation[1:]), dropout)
+
+
+def summary(near: Neighbours, excess: Floats) -> dict[str, float]:
+    """The volume's columns: mean consistency, and how far its worst slice is off."""
+    known = near.consistency[np.isfinite(near.consistency)]
+    return {
+        "body_slice_consistency": float(known.mean()) if len(known) else np.nan,
+        "body_slice_consistency_drop": float(np.median(known) - known.min())
+        if len(known)
+        else np.nan,
+        "body_slice_dropout": _largest(near.dropout),
+        "body_slice_noise_excess": _largest(excess),
+    }
+
+
+def _largest(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.max()) if len(known) else np.nan
+
+
+def noise_excess(residual_rms: Floats) -> Floats:
+    """How much more high-frequency energy a slice has than the slices around it, `(z,)`.
+
+    ln(rms of the slice's noise residual / median of those of five slices around it): near 0 is
+    good, large where spikes in k-space put a pattern on single slices. NaN for a slice of zeros.
+    """
+    logarithm = np.full(len(residual_rms), np.nan)
+    known = residual_rms > 0
+    values = np.log(residual_rms[known])
+    logarithm[known] = values - ndimage.median_filter(values, size=5, mode="nearest")
+    return logarithm
 
 
 def _closed(body: Mask) -> Mask:

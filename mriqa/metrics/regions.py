@@ -44,14 +44,17 @@ class Regions:
         return coarse.repeat(self.block, axis=1).repeat(self.block, axis=2)
 
 
-def find_regions(volume: Volume) -> Regions:
-    """Regions of a non-negative finite volume `(z, y, x)`."""
+def find_regions(volume: Volume, finite: Mask | None = None) -> Regions:
+    """Regions of a non-negative volume `(z, y, x)`, 0 where `finite` is False (None: nowhere)."""
     block = block_size(volume.shape)
     mean = block_mean(volume, block)
+    if finite is not None:
+        share = block_mean(finite.astype(np.float32), block)
+        mean = mean / np.maximum(share, np.float32(0.5 / block**2))
     zeroed = _amid_zeros(mean)
     body = _body(mean)
     guard = max(1, round(_GUARD_SHARE * min(mean.shape[1:])))
-    kept_out = _grow(_hull(body), guard) | _grow(zeroed, 1)
+    kept_out = grow(_hull(body), guard) | grow(zeroed, 1)
     return Regions(block, mean, body, ~kept_out, zeroed)
 
 
@@ -103,7 +106,7 @@ def _body(mean: Volume) -> Mask:
 
 def _large_components(seed: Mask) -> Mask:
     """Without thin bridges and specks: components of 5% of the largest one at least."""
-    opened = _grow(~_grow(~seed, 1), 1)
+    opened = grow(~grow(~seed, 1), 1)
     # Labels on half the grid are four times as fast; a component has many blocks.
     labels, count = ndimage.label(opened[:, ::2, ::2])
     if count <= 1:
@@ -112,7 +115,7 @@ def _large_components(seed: Mask) -> Mask:
     sizes[0] = 0
     large = (sizes >= _MIN_COMPONENT * sizes.max())[labels]
     near = large.repeat(2, 1)[:, : seed.shape[1]].repeat(2, 2)[:, :, : seed.shape[2]]
-    return opened & _grow(near, 1)
+    return opened & grow(near, 1)
 
 
 def _fill(mask: Mask) -> Mask:
@@ -133,11 +136,11 @@ def _between(mask: Mask, axis: int) -> Mask:
 
 def _amid_zeros(mean: Volume) -> Mask:
     """Blocks in whose 3×3 neighbourhood of the plane nothing but zeros is."""
-    return ~_grow(mean > 0, 1)
+    return ~grow(mean > 0, 1)
 
 
-def _grow(mask: Mask, steps: int) -> Mask:
-    """In-plane dilation by a square."""
+def grow(mask: Mask, steps: int) -> Mask:
+    """In-plane dilation of `(z, y, x)` by a square that reaches `steps` voxels."""
     grown = mask.copy()
     for axis in (1, 2):
         source = grown.copy()

@@ -3,39 +3,63 @@
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from mriqa.metrics.histogram import Floats
 
-NEAR, FAR = 2, 6
-"""Distances in voxels over which the differences of `edge_energy` are taken."""
+Plane = npt.NDArray[np.float32]
+
+LAGS = (1, 2, 3, 4)
+"""Distances in voxels over which `edge_energy` takes differences."""
+
+FINE = (1, 3)
+"""Lags of the sharpness along one axis: sees the last third of the k-space lines."""
+
+COARSE = (2, 4)
+"""Lags of the sharpness of both axes: sees motion of some voxels."""
 
 RESIDUAL_GAIN = 6.0
 """Standard deviation of `noise_residual` in noise of standard deviation 1."""
 
+MEDIAN_OF_NORMAL = 0.6745
+"""Median of the magnitude of normal noise of standard deviation 1."""
 
-def edge_energy(plane: Plane, valid: Mask) -> tuple[float, float]:
-    """Energy of intensity differences over 2 and over 6 voxels, summed over both axes.
 
-    Sharpness is their quotient: 1/3 for a step, 1/9 for an edge of 6 voxels or more. Every energy
-    is the product of the differences of two adjacent lines, not a square: lines share edges
-    but not noise, so that noise adds nothing on average.
+def edge_energy(plane: Plane, weight: Plane) -> Floats:
+    """Energy of intensity differences along (y, x) over each of LAGS, `(2, 4)`.
+
+    Every energy is the sum of products of the differences of two adjacent lines, not of squares:
+    lines share edges but not noise, so that noise adds nothing on average. `weight` `(y, x)` is 1
+    where edges count.
     """
-    near_x, far_x = _line_energy(plane, valid)
-    near_y, far_y = _line_energy(plane.T, valid.T)
-    return near_x + near_y, far_x + far_y
+    along_y = _line_energy(np.ascontiguousarray(plane.T), np.ascontiguousarray(weight.T))
+    return np.array([along_y, _line_energy(plane, weight)])
 
 
-def _line_energy(plane: Plane, valid: Mask) -> tuple[float, float]:
-    if plane.shape[1] <= FAR:
-        return 0.0, 0.0
-    inner = (FAR - NEAR) // 2
-    near = plane[:, inner + NEAR : plane.shape[1] - inner] - plane[:, inner : -inner - NEAR]
-    far = plane[:, FAR:] - plane[:, :-FAR]
-    weight = valid[:-1, FAR // 2 : -FAR // 2]
-    return (
-        float(np.einsum("ij,ij,ij->", near[:-1], near[1:], weight, dtype=np.float32)),
-        float(np.einsum("ij,ij,ij->", far[:-1], far[1:], weight, dtype=np.float32)),
-    )
+def sharpness(edges: Floats, lags: tuple[int, int]) -> Floats:
+    """Quotient of the energies `(..., 4)` over two lags; higher is better.
+
+    A step gives lags[0] / lags[1], an edge wider than lags[1] the square of that. Sharp corners
+    and thin lines exceed it. Independent of intensity scale and, on average, of noise. NaN where
+    there are no edges.
+    """
+    near, far = (edges[..., LAGS.index(lag)] for lag in lags)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(far > 0, near / far, np.nan)
+
+
+def _line_energy(plane: Plane, weight: Plane) -> list[float]:
+    """Products of the differences along the last axis of adjacent lines, summed, by lag."""
+    width, widest = plane.shape[1], LAGS[-1]
+    if width <= widest:
+        return [0.0] * len(LAGS)
+    counted = np.ascontiguousarray(weight[:-1, widest // 2 : width - widest + widest // 2])
+    energies = []
+    for lag in LAGS:
+        # All lags look at the same places, as far as whole voxels allow.
+        start = (widest - lag) // 2
+        stop = start + width - widest
+        difference = plane[:, start + lag : stop + lag] - plane[:, start:stop]
+        energies.append(float(np.vdot(difference[:-1] * counted, difference[1:])))
+    return energies
 
 
 def noise_residual(plane: Plane) -> Plane:
@@ -45,7 +69,9 @@ def noise_residual(plane: Plane) -> Plane:
     axis vanish; white noise of standard deviation s comes out with 6 s.
     """
     along = plane[:, :-2] + plane[:, 2:]
-    along -= 2 * plane[:, 1:-1]
+    along -= plane[:, 1:-1]
+    along -= plane[:, 1:-1]
     both = along[:-2] + along[2:]
-    both -= 2 * along[1:-1]
+    both -= along[1:-1]
+    both -= along[1:-1]
     return both

@@ -1,0 +1,86 @@
+"""One pass over the slices of a volume: the sums that its metrics are computed from.
+
+Slice by slice, because a slice and its temporaries stay in the processor's cache.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mriqa.metrics.histogram import BINS, Counts, Floats, bin_codes, labelled_counts
+from mriqa.metrics.regions import Mask, Regions, Volume
+from mriqa.metrics.texture import LAGS, edge_energy, noise_residual
+
+OTHER, BODY, AIR = range(3)
+_IGNORED = 3
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums of every slice (or of one volume): the first axis is z (or 1).
+
+    `counts` `(z, 3, BINS)`: histograms of intensities elsewhere, in the body, in air.
+    `residual` `(z, BINS)`: of the magnitude of the noise residual in the body.
+    `residual_rms` `(z,)`: of the whole slice. `edges` `(z, 2, 4)`: energies along y and x by lag.
+    """
+
+    counts: Counts
+    residual: Counts
+    residual_rms: Floats
+    edges: Floats
+
+    def total(self) -> "Tally":
+        """The sums of the volume."""
+        return Tally(
+            self.counts.sum(0, keepdims=True),
+            self.residual.sum(0, keepdims=True),
+            np.sqrt(np.mean(self.residual_rms**2, keepdims=True)),
+            self.edges.sum(0, keepdims=True),
+        )
+
+
+def tally_slices(
+    clean: Volume, finite: Mask | None, usable: Mask | None, regions: Regions, scale: float
+) -> Tally:
+    """Tally `clean` / scale. `finite` voxels are counted, `usable` ones have finite neighbours."""
+    n = len(clean)
+    tally = Tally(
+        np.zeros((n, 3, BINS), np.int64),
+        np.zeros((n, BINS), np.int64),
+        np.zeros(n),
+        np.zeros((n, 2, len(LAGS))),
+    )
+    for z in range(n):
+        plane = clean[z] * np.float32(1 / scale)
+        labels = _labels(regions, z, plane.shape)
+        body = labels == BODY
+        if finite is not None and usable is not None:
+            labels[~finite[z]] = _IGNORED
+            body &= usable[z]
+        tally.counts[z] = labelled_counts(bin_codes(plane), labels, 4)[:3]
+        tally.edges[z] = edge_energy(plane, body.astype(np.float32))
+        _add_residual(tally, z, plane, body, None if usable is None else usable[z])
+    return tally
+
+
+def _add_residual(
+    tally: Tally, z: int, plane: npt.NDArray[np.float32], body: Mask, usable: Mask | None
+) -> None:
+    residual = noise_residual(plane)
+    if usable is not None:
+        residual *= usable[1:-1, 1:-1]
+    energy = float(np.vdot(residual, residual))
+    tally.residual_rms[z] = np.sqrt(energy / residual.size)
+    inner = body[1:-1, 1:-1].astype(np.int32)
+    np.abs(residual, out=residual)
+    tally.residual[z] = labelled_counts(bin_codes(residual), inner, 2)[1]
+
+
+def _labels(regions: Regions, z: int, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Label of every voxel of slice z; what no whole block covers is OTHER."""
+    coarse = regions.body[z] * np.int32(BODY) + (regions.air[z] & ~regions.body[z]) * np.int32(AIR)
+    fine = coarse.repeat(regions.block, 0).repeat(regions.block, 1)
+    labels = np.full(shape, OTHER, np.int32)
+    labels[: fine.shape[0], : fine.shape[1]] = fine
+    return labels
