@@ -11,6 +11,7 @@ from mriqa.cohort.found import Findings, FoundSeries, Person
 from mriqa.cohort.inspection import Inspection, inspect_all
 from mriqa.cohort.ledger import (
     Ledger,
+    changed_cohort,
     read_ledger,
     write_cohort,
     write_problems,
@@ -156,9 +157,11 @@ def _write(
     members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         members[row["shard"]].append(row)
+    cohort = changed_cohort(results, ledger, rows)
     write_problems(results, problems)
     changes = write_shards(results, ledger, members)
-    write_cohort(results, ledger, rows)
+    if cohort is not None:
+        write_cohort(results, cohort)
     return IndexSummary(
         n_series=len(rows),
         n_subjects=len({row["subject"] for row in rows}),

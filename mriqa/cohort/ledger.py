@@ -113,24 +113,26 @@ def write_shards(
     return ShardChanges(tuple(new), tuple(changed), tuple(removed))
 
 
-def write_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) -> bool:
-    """Write `cohort.parquet` if anything but `sha256` changed; True if it was written.
+def changed_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) -> pa.Table | None:
+    """`cohort.parquet` as it should be; None if nothing but `sha256` would change.
 
     A checksum that became known is no change: `merge` depends on this file, and a run after a
-    finished one has to find nothing to do. It is filled in when the file is written anyway.
+    finished one has to find nothing to do. It is filled in when the file is written anyway. Call
+    this before `write_shards`, which makes the statuses of rewritten shards look out of date.
     """
     table = pa.Table.from_pylist(rows, schema=COHORT_SCHEMA)
     old = ledger.cohort
     if old is not None and old.drop_columns("sha256").equals(table.drop_columns("sha256")):
-        return False
+        return None
     known = known_checksums(results, ledger)
     digests = [known.get((row["series_id"], row["size_bytes"], row["mtime_ns"])) for row in rows]
     position = COHORT_SCHEMA.get_field_index("sha256")
-    column = pa.array(digests, pa.string())
-    write_parquet(
-        results / "cohort.parquet", table.set_column(position, COHORT_SCHEMA[position], column)
-    )
-    return True
+    return table.set_column(position, COHORT_SCHEMA[position], pa.array(digests, pa.string()))
+
+
+def write_cohort(results: Path, table: pa.Table) -> None:
+    """Write `cohort.parquet`: last, so that it never names a shard that is not there."""
+    write_parquet(results / "cohort.parquet", table)
 
 
 def write_problems(results: Path, problems: Iterable[Problem]) -> None:

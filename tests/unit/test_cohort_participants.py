@@ -1,0 +1,105 @@
+"""Demographics, checked value by value."""
+
+import pytest
+
+from mriqa.cohort.exclusions import read_exclusions
+from mriqa.cohort.found import Person
+from mriqa.cohort.participants import read_participants
+from mriqa.config import CohortSection, TableSource
+from mriqa.errors import UserError
+
+
+def read(tmp_path, text):
+    (tmp_path / "participants.tsv").write_text(text)
+    return read_participants(tmp_path / "participants.tsv")
+
+
+def test_values_and_their_other_names(tmp_path):
+    found = read(
+        tmp_path,
+        "participant_id\tgender\tage\theight\tweight\tcentre\nsub-01\tFemale\t50.5\t170\t70\tMainz\n",
+    )
+    assert found.person("01", None) == Person("F", 50.5, 170, 70, "Mainz")
+    assert found.person("01", "2") == found.person("01", None)
+    assert found.person("1", None) == Person()
+    assert found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("age", "89+"),
+        ("age", "-1"),
+        ("age", "inf"),
+        ("age", "1e999"),
+        ("height", "1.75"),
+        ("weight", "72,5"),
+        ("weight", "0"),
+        ("sex", "1"),
+        ("sex", "weiblich"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_not_known(tmp_path, column, value):
+    found = read(tmp_path, f"participant_id\tsite\t{column}\n01\tA\t5\n02\tB\t{value}\n")
+    assert found.person("02", None) == Person(site="B")
+    problem = found.problems[-1]
+    assert (problem.line, problem.column, problem.value) == (3, column, value)
+
+
+def test_not_known_is_no_problem(tmp_path):
+    found = read(tmp_path, "participant_id\tage\tsex\n01\tn/a\t\n")
+    assert (found.person("01", None), found.problems) == (Person(), [])
+
+
+def test_rows_of_sessions(tmp_path):
+    found = read(tmp_path, "participant_id\tsession_id\tage\n01\tses-a\t40\n01\tb\t42\n02\t\t9\n")
+    assert [found.person("01", session).age for session in ("a", "b", "c", None)] == [
+        40,
+        42,
+        None,
+        None,
+    ]
+    assert found.person("02", "x").age == 9
+
+
+def test_two_rows_that_disagree_are_both_distrusted(tmp_path):
+    found = read(tmp_path, "participant_id\tage\n01\t40\n02\t7\n01\t41\n02\t7\n\t3\n")
+    assert found.person("01", None) == Person()
+    assert found.person("02", None).age == 7
+    assert [(problem.line, problem.value) for problem in found.problems] == [(4, "01"), (6, None)]
+
+
+def test_no_subject_column(tmp_path):
+    with pytest.raises(UserError, match="no column participant_id; the columns are name, age"):
+        read(tmp_path, "name\tage\nx\t1\n")
+
+
+def section(tmp_path, **more) -> CohortSection:
+    source = TableSource(kind="table", path=tmp_path / "t.csv")
+    return CohortSection(name="c", sources=(source,), **more)
+
+
+def test_withdrawal_list(tmp_path):
+    path = tmp_path / "withdrawn.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbf# of May\r\nsub-01\r\n"0012", \r\n\r\n77 # asked twice\r\n77\r\n'
+    )
+    found = read_exclusions(section(tmp_path, withdrawn=path, exclude_contrasts=("T2w",)))
+    assert found.withdrawn == {"01": 2, "0012": 3, "77": 5}
+    assert found.excluded_by("01", "T2w") == "withdrawn"
+    assert found.excluded_by("02", "T2w") == "contrast"
+    assert found.excluded_by("02", "T1w") is None
+
+
+def test_withdrawn_ids_without_their_zeros_are_pointed_out(tmp_path):
+    path = tmp_path / "withdrawn.txt"
+    path.write_text("12\n99\n0007\n")
+    found = read_exclusions(section(tmp_path, withdrawn=path, exclude_contrasts=("T9w",)))
+    problems = found.problems({"0012", "0007"}, {"T1w"})
+    assert [(problem.line, problem.value) for problem in problems] == [(None, "T9w"), (1, "12")]
+    assert "0012" in problems[1].problem
+
+
+def test_absent_withdrawal_list_stops(tmp_path):
+    with pytest.raises(UserError, match="no such list of withdrawn subjects"):
+        read_exclusions(section(tmp_path, withdrawn=tmp_path / "gone.txt"))
