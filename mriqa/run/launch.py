@@ -77,7 +77,7 @@ def find_profile(profile: Path) -> Path:
         if (folder / "config.yaml").is_file():
             return folder
     raise UserError(
-        f"--profile {profile}: no config.yaml there; there are profiles/local and slurm"
+        f"--profile {profile}: no config.yaml there; try profiles/local or profiles/slurm"
     )
 
 

@@ -18,9 +18,12 @@ def describe_results(config: Config) -> str:
     """The last words of a finished run."""
     results = config.results
     row = last_run(results)
-    lines = [
+    counts = (
         f"{row['n_indexed']} series: {row['n_ok']} rated, {row['n_failed']} failed, "
-        f"{row['n_excluded']} excluded, {row['n_no_reference']} without reference",
+        f"{row['n_excluded']} excluded, {row['n_no_reference']} without reference"
+    )
+    lines = [
+        counts,
         f"tables: {results / 'tables'}   report: {results / 'report' / 'index.html'}",
     ]
     if config.evaluation.truth is not None:

@@ -15,6 +15,16 @@ from mriqa.files import TEMPORARY_MARK
 SHARD_FOLDERS = {"convert": ".parquet", "scores": ".parquet", "zarr": ".zarr"}
 """Folders with one file or store a shard, and what follows its name."""
 
+TABLES = (
+    *(
+        f"{name}.{kind}"
+        for name in ("volumes", "subjects", "failures", "runs")
+        for kind in ("parquet", "json")
+    ),
+    "subjects.tsv",
+)
+_SCRATCH = (f".*{TEMPORARY_MARK}*", ".merge-*")
+
 
 def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
     """Make the folder fit its shards; returns a sentence for everything that was done."""
@@ -24,6 +34,8 @@ def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
     remove_temporary(results)
     if lost := reopen_lost_stores(results, shards):
         said.append(f"the Zarr store of {_listed(lost)} is missing: it will be written again")
+    if missing := reopen_incomplete_tables(results):
+        said.append(f"{missing} is missing: the tables will be written again")
     clear_snakemake_lock(results)
     return said
 
@@ -42,8 +54,9 @@ def remove_vanished(results: Path, shards: Collection[str]) -> list[str]:
 def remove_temporary(results: Path) -> None:
     """Remove what killed jobs had begun to write."""
     for folder in ("shards", *SHARD_FOLDERS, "report", "evaluation", "."):
-        for path in (results / folder).glob(f".*{TEMPORARY_MARK}*"):
-            _remove(path)
+        for pattern in _SCRATCH:
+            for path in (results / folder).glob(pattern):
+                _remove(path)
 
 
 def reopen_lost_stores(results: Path, shards: Collection[str]) -> list[str]:
@@ -51,11 +64,23 @@ def reopen_lost_stores(results: Path, shards: Collection[str]) -> list[str]:
     lost = []
     for shard in sorted(shards):
         status = results / "convert" / f"{shard}.parquet"
-        if status.is_file() and not (results / "zarr" / f"{shard}.zarr").is_dir():
-            if _has_stored_series(status):
-                status.unlink()
-                lost.append(shard)
+        if (results / "zarr" / f"{shard}.zarr").is_dir() or not status.is_file():
+            continue
+        if _has_stored_series(status):
+            status.unlink()
+            lost.append(shard)
     return lost
+
+
+def reopen_incomplete_tables(results: Path) -> Path | None:
+    """If a table was deleted, make `merge` due; returns the table. The rule declares one file."""
+    declared = results / "tables" / "reconciliation.json"
+    for name in TABLES:
+        path = results / "tables" / name
+        if declared.is_file() and not path.is_file():
+            declared.unlink()
+            return path
+    return None
 
 
 def clear_snakemake_lock(results: Path) -> None:

@@ -29,6 +29,6 @@ def files_of_shards(pattern):
     def listed(wildcards):
         if not PLAN.is_indexed():
             checkpoints.index_cohort.get()
-        return [pattern.format(shard=shard) for shard in PLAN.shards()]
+        return sorted({pattern.format(shard=shard) for shard in PLAN.shards()})
 
     return listed

@@ -1,4 +1,8 @@
-"""From the shards' scores to the published tables."""
+"""From the shards' scores to the published tables.
+
+`merge` replaces the folder of tables as a whole. Only its smallest file is declared: Snakemake
+deletes declared outputs before the job, and an analyst shall have the old tables or the new ones.
+"""
 
 
 rule merge_scores:
@@ -7,14 +11,11 @@ rule merge_scores:
         statuses=files_of_shards("convert/{shard}.parquet"),
         scores=files_of_shards("scores/{shard}.parquet"),
     output:
-        volumes="tables/volumes.parquet",
-        subjects="tables/subjects.parquet",
-        subjects_tsv=report(
-            "tables/subjects.tsv", caption="../report/subjects.rst", category="Tables"
+        counts=report(
+            "tables/reconciliation.json",
+            caption="../report/counts.rst",
+            category="Tables",
         ),
-        failures="tables/failures.parquet",
-        runs="tables/runs.parquet",
-        counts="tables/reconciliation.json",
     log:
         "logs/merge.log",
     conda:
