@@ -91,19 +91,21 @@ def _mean_of_known(one: Floats, two: Floats) -> Floats:
 
 def _correlation(pair: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
     """Pearson's correlation of two slices over `shared`; 0 if one of them is constant."""
-    if shared.sum() < max(least, 2):
+    count = float(np.count_nonzero(shared))
+    if count < max(least, 2):
         return np.nan
-    one, two = pair[:, shared].astype(np.float64)
-    one -= one.mean()
-    two -= two.mean()
-    norm = np.sqrt((one @ one) * (two @ two))
-    return float(np.clip(one @ two / norm, -1, 1)) if norm > 0 else 0.0
+    weight = shared.astype(np.float32)
+    one, two = ((plane - np.float32(np.vdot(plane, weight) / count)) * weight for plane in pair)
+    norm = float(np.sqrt(np.vdot(one, one))) * float(np.sqrt(np.vdot(two, two)))
+    return float(np.clip(np.vdot(one, two) / norm, -1, 1)) if norm > 0 else 0.0
 
 
 def _missing(triple: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
-    if shared.sum() < max(least, 1):
+    """1 - m(here) / sqrt(m(before) m(after)) over `shared`."""
+    if np.count_nonzero(shared) < max(least, 1):
         return np.nan
-    before, here, after = (float(plane[shared].mean(dtype=np.float64)) for plane in triple)
+    weight = shared.astype(np.float32)
+    before, here, after = (float(np.vdot(plane, weight)) for plane in triple)
     if before <= 0 or after <= 0:
         return np.nan
-    return 1 - here / float(np.sqrt(before * after))
+    return 1 - here / float(np.sqrt(before) * np.sqrt(after))

@@ -50,11 +50,11 @@ def find_regions(volume: Volume, finite: Mask | None = None) -> Regions:
     mean = block_mean(volume, block)
     if finite is not None:
         share = block_mean(finite.astype(np.float32), block)
-        mean = mean / np.maximum(share, np.float32(0.5 / block**2))
+        mean /= np.maximum(share, np.float32(0.5 / block**2))
     zeroed = _amid_zeros(mean)
-    body = _body(mean)
+    body, hull = _body(mean)
     guard = max(1, round(_GUARD_SHARE * min(mean.shape[1:])))
-    kept_out = grow(_hull(body), guard) | grow(zeroed, 1)
+    kept_out = grow(hull, guard) | grow(zeroed, 1)
     return Regions(block, mean, body, ~kept_out, zeroed)
 
 
@@ -92,16 +92,20 @@ def otsu_threshold(counts: Counts, values: Floats) -> float:
     return float((values[best[0]] + values[best[-1]]) / 2)
 
 
-def _body(mean: Volume) -> Mask:
-    """Otsu's threshold on cube roots, which draw dim and bright tissue together."""
+def _body(mean: Volume) -> tuple[Mask, Mask]:
+    """The body and its hull: Otsu's threshold on cube roots, which draw dim and bright together.
+
+    Filled is what has body on all four sides: lungs, bowel, dark fat. In the hull is what has body
+    on two opposite sides: dark tissue in a coil's shadow, which is neither body nor air.
+    """
     brightest = float(mean.max())
-    if brightest <= 0:
-        return np.zeros(mean.shape, bool)
     counts = value_counts(mean, brightest)
     bright = float(quantile(counts, 0.99))
     roots = np.cbrt(np.minimum(CENTRES, bright))
     seed = mean > otsu_threshold(counts, roots) ** 3 * brightest
-    return _fill(_large_components(seed))
+    parts = _large_components(seed)
+    rows, columns = _between(parts, 1), _between(parts, 2)
+    return (rows & columns) | parts, rows | columns
 
 
 def _large_components(seed: Mask) -> Mask:
@@ -118,20 +122,17 @@ def _large_components(seed: Mask) -> Mask:
     return opened & grow(near, 1)
 
 
-def _fill(mask: Mask) -> Mask:
-    """Also what has body on all four sides of it: lungs, bowel, dark fat."""
-    return mask | (_between(mask, 1) & _between(mask, 2))
-
-
-def _hull(mask: Mask) -> Mask:
-    """Also what has body on two opposite sides: dark tissue in a coil's shadow is not air."""
-    return mask | _between(mask, 1) | _between(mask, 2)
-
-
 def _between(mask: Mask, axis: int) -> Mask:
-    """What lies between the first and the last set voxel of its line along `axis`."""
-    either = np.logical_or.accumulate
-    return either(mask, axis) & np.flip(either(np.flip(mask, axis), axis), axis)
+    """From the first to the last set voxel of every line along `axis`, both included."""
+    count = mask.shape[axis]
+    shape = [1, 1, 1]
+    shape[axis] = count
+    place = np.arange(count, dtype=np.int16).reshape(shape)
+    first = np.expand_dims(mask.argmax(axis).astype(np.int16), axis)
+    last = np.expand_dims((count - 1 - np.flip(mask, axis).argmax(axis)).astype(np.int16), axis)
+    # A line without any has its first at 0 and its last at the end.
+    last[~np.expand_dims(mask.any(axis), axis)] = -1
+    return np.asarray((place >= first) & (place <= last))
 
 
 def _amid_zeros(mean: Volume) -> Mask:
