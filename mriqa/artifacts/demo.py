@@ -1,0 +1,220 @@
+"""`mriqa demo-data`: the demo cohort on disk, the same bytes for the same seed.
+
+OUT/bids      a BIDS dataset: phantoms of abdomen and head, and files that cannot be read
+OUT/real      real volumes from package indexes, and real.tsv, a table source
+OUT/truth.tsv what is wrong with each volume; only evaluation reads it
+OUT/demo.json written last: what was asked for is there
+
+Every file is complete or absent, so an interrupted run is finished by the next one.
+"""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mriqa.artifacts.demo_names import file_names
+from mriqa.artifacts.demo_plan import BadSeries, DemoPlan, DemoSeries, plan_demo
+from mriqa.artifacts.demo_real import NIBABEL, RENAL, fetch_real
+from mriqa.artifacts.demo_tables import (
+    PARTICIPANT_COLUMNS,
+    README,
+    dataset_description,
+    participants_tsv,
+    truth_tsv,
+)
+from mriqa.errors import UserError
+from mriqa.files import TEMPORARY_MARK, write_bytes, write_json, write_text
+from mriqa.progress import track
+
+FORMAT_VERSION = 1
+"""Raised whenever the same seed gives other bytes: older demo data are then made again."""
+INLINE_SERIES = 6
+"""So few series are rendered faster here than by processes that must start first."""
+SUBJECT_FOLDER = re.compile(r"sub-[1-9][0-9]{3,}")
+
+
+@dataclass(frozen=True)
+class DemoSummary:
+    """What lies in the demo's folder; `written` counts series made by this call."""
+
+    out: Path
+    subjects: int
+    series: int
+    degraded: int
+    bad_inputs: int
+    real: int
+    written: int
+    note: str | None = None
+
+    def __str__(self) -> str:
+        """One line for a person, and a second one if something was left out."""
+        done = f"{self.written} made now" if self.written else "nothing to do"
+        text = (
+            f"{self.out}: {self.subjects} subjects, {self.series} series "
+            f"({self.degraded} with a degraded volume, {self.bad_inputs} unreadable on purpose), "
+            f"{self.real} real volumes; {done}"
+        )
+        return f"{text}\n{self.note}" if self.note else text
+
+
+def make_demo(out: Path, *, seed: int, subjects: int, download: bool) -> DemoSummary:
+    """Write the demo cohort below `out`, or what is missing of it.
+
+    `subjects` counts the abdomens of the first protocol (1 to 5000); the second protocol and the
+    diffusion series scale with it. A bigger cohort keeps the files of a smaller one. Raises
+    UserError if `out` holds something else, or if another process is writing there.
+    """
+    if not 1 <= subjects <= 5000:
+        raise UserError(f"--subjects is {subjects}; it must be 1 to 5000")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; it must not be negative")
+    plan = plan_demo(seed, subjects)
+    asked = {"format_version": FORMAT_VERSION, "seed": seed, "subjects": subjects}
+    stamp = _read_json(out / "demo.json")
+    if _is_done(out, plan, asked, stamp, download):
+        return _summary(out, plan, int(stamp["real_volumes"]), 0, stamp.get("note"))
+    with _only_writer(out):
+        return _write_demo(out, plan, asked, download)
+
+
+def _write_demo(out: Path, plan: DemoPlan, asked: dict[str, Any], download: bool) -> DemoSummary:
+    (out / "demo.json").unlink(missing_ok=True)
+    _prepare(out / "bids", plan)
+    missing = [series for series in plan.series if _lacks(out / "bids", series)]
+    render(out / "bids", missing, workers=len(os.sched_getaffinity(0)))
+    _write_if_changed(out / "bids" / "README", README)
+    _write_if_changed(out / "bids" / "participants.json", _json_text(PARTICIPANT_COLUMNS))
+    _write_if_changed(out / "bids" / "participants.tsv", participants_tsv(plan))
+    _write_if_changed(out / "truth.tsv", truth_tsv(plan))
+    real, note = fetch_real(out / "real", download=download)
+    if note:
+        note = f"demo-data: {note}"
+        sys.stderr.write(f"{note}; the demo goes on without them\n")
+    stamp = {**asked, "download": download, "real_volumes": len(real), "note": note}
+    write_json(out / "demo.json", stamp)
+    return _summary(out, plan, len(real), len(missing), note)
+
+
+def _is_done(
+    out: Path, plan: DemoPlan, asked: dict[str, Any], stamp: dict[str, Any], download: bool
+) -> bool:
+    if any(stamp.get(key) != value for key, value in asked.items()):
+        return False
+    if download and not stamp.get("download"):
+        return False
+    rest = [out / "truth.tsv", out / "real" / "real.tsv", out / "bids" / "participants.tsv"]
+    if int(stamp["real_volumes"]) == len(RENAL) + len(NIBABEL):
+        rest += [out / "real" / volume.name for volume in (*RENAL, *NIBABEL)]
+    return all(path.is_file() for path in rest) and not any(
+        _lacks(out / "bids", series) for series in plan.series
+    )
+
+
+def _lacks(bids: Path, series: DemoSeries) -> bool:
+    return not all((bids / name).is_file() for name in file_names(series))
+
+
+def _prepare(bids: Path, plan: DemoPlan) -> None:
+    """Make `bids` a folder in which every file that is there is one of this plan."""
+    description = dataset_description(plan.seed, FORMAT_VERSION)
+    marker = bids / "dataset_description.json"
+    if bids.is_dir() and any(bids.iterdir()):
+        there = _read_json(marker)
+        if there.get("Name") != description["Name"]:
+            raise UserError(f"{bids}: not empty and no demo of mriqa; choose another folder")
+        if there != description:
+            shutil.rmtree(bids)
+        else:
+            _remove_leftovers(bids, {series.subject for series in plan.series})
+    if not marker.exists():
+        write_json(marker, description)
+
+
+def _remove_leftovers(bids: Path, subjects: set[str]) -> None:
+    """Remove subjects of a bigger cohort, and temporary files of a killed run."""
+    for folder in bids.iterdir():
+        if SUBJECT_FOLDER.fullmatch(folder.name) and folder.name[4:] not in subjects:
+            shutil.rmtree(folder)
+    for path in bids.rglob(f".*{TEMPORARY_MARK}*"):
+        path.unlink(missing_ok=True)
+
+
+def render(bids: Path, series: Sequence[DemoSeries], workers: int) -> None:
+    """Render series in parallel and write their files below `bids`."""
+    if workers < 2 or len(series) <= INLINE_SERIES:
+        for one in track(series, len(series), "demo-data"):
+            write_series(bids, one)
+        return
+    # Spawned, not forked: threads of a library may hold locks at the moment of a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(series)), mp_context=context)
+    try:
+        done = pool.map(write_series, [bids] * len(series), series)
+        for _ in track(done, len(series), "demo-data"):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_series(bids: Path, series: DemoSeries) -> None:
+    """Render one series and write its files; the image comes last."""
+    # nibabel takes half a second to import, which a call with nothing to do need not wait for.
+    from mriqa.artifacts.demo_images import make_files
+
+    for name, content in make_files(series).items():
+        write_bytes(bids / name, content)
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".demo.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{out}: another `mriqa demo-data` is writing here") from None
+        yield
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _json_text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    """Keep the file's time where nothing changed, so that nothing reruns."""
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _summary(out: Path, plan: DemoPlan, real: int, written: int, note: str | None) -> DemoSummary:
+    degraded = sum(one.fault is not None for one in plan.abdomens)
+    degraded += sum(any(one.faults) for one in plan.diffusion)
+    return DemoSummary(
+        out,
+        subjects=len({series.subject for series in plan.series}),
+        series=len(plan.series),
+        degraded=degraded,
+        bad_inputs=sum(isinstance(series, BadSeries) for series in plan.series),
+        real=real,
+        written=written,
+        note=note,
+    )
