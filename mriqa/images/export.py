@@ -38,9 +38,8 @@ def export_series(store: Path, series_id: str, target: Path) -> None:
 
 def source_bytes(volume: NDArray[Any], attributes: SeriesAttributes) -> memoryview:
     """One stored volume (z, y, x) as the source had it in its file."""
-    order = "<" if attributes.byte_order == "little" else ">"
     source = to_source(volume[np.newaxis], attributes.source_axes)
-    ordered = np.ascontiguousarray(source, volume.dtype.newbyteorder(order))
+    ordered = np.ascontiguousarray(source, volume.dtype.newbyteorder(attributes.byte_order))
     return ordered.reshape(-1).view("u1").data
 
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -43,7 +43,7 @@ GZIP_ERRORS = (BadGzipFile, ISAL_ERROR, zlib.error)
 class _Hashing(RawIOBase):
     """A file that updates a SHA-256 with every byte that is read."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: FileIO) -> None:
         self._handle = handle
         self.digest = hashlib.sha256()
 
@@ -51,7 +51,7 @@ class _Hashing(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        n_read = int(self._handle.readinto(buffer))  # type: ignore[attr-defined]
+        n_read = self._handle.readinto(buffer)
         self.digest.update(memoryview(buffer)[:n_read])
         return n_read
 
@@ -62,7 +62,7 @@ class NiftiSource:
     `preamble` holds the header and extensions, `trailing` what follows the image (after `finish`).
     """
 
-    def __init__(self, handle: BinaryIO, name: str) -> None:
+    def __init__(self, handle: FileIO, name: str) -> None:
         self.name = name
         self.trailing = b""
         self._handle = handle
@@ -197,7 +197,8 @@ def raise_foreign(start: bytes, name: str) -> NoReturn:
 def open_nifti(path: Path) -> Iterator[NiftiSource]:
     """Open `path` and check its header; raises SeriesError for everything that is wrong with it."""
     try:
-        handle = path.open("rb", buffering=0, opener=_without_waiting)
+        # O_NONBLOCK: a named pipe is opened, and refused below, without waiting for its writer.
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         if path.is_symlink() and "annex/objects" in str(path.readlink()):
             cause = "a git-annex link without its content; fetch it (`datalad get`)"
@@ -206,12 +207,7 @@ def open_nifti(path: Path) -> Iterator[NiftiSource]:
     except OSError as error:
         cause = f"cannot be opened ({error.strerror or error})"
         raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: {cause}.") from error
-    with handle:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+    with FileIO(number) as handle:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
             raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: not a regular file.")
         yield NiftiSource(handle, str(path))
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a named pipe without waiting for somebody to write into it."""
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -49,7 +49,7 @@ class SeriesAttributes:
     source_orientation: str
     stored_orientation: str
     dtype: str
-    byte_order: str
+    byte_order: Literal["little", "big"]
     slope: float
     inter: float
     affine: tuple[tuple[float, ...], ...]
