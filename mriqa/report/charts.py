@@ -24,7 +24,11 @@ def distribution(
     height = bottom + 22 + ROW * len(shown)
     parts = [
         _bars(overall, bottom),
-        *(_threshold(value, bottom, height) for value in thresholds if value is not None),
+        *(
+            _threshold(value, bottom, height)
+            for value in thresholds
+            if value is not None and overall.quantiles
+        ),
         _axis(bottom),
         *(_strip(site, bottom + 22 + ROW * index) for index, site in enumerate(shown)),
     ]

@@ -21,7 +21,8 @@ def gallery(worst: Sequence[Pick], random: Sequence[Pick], pictures: Pictures) -
         note(
             "Grey levels go from the volume's least value to the 99.5th percentile of its "
             "foreground. Seen from the feet (axial), the front (coronal) or the left (sagittal); "
-            "the patient's right is on the left. Select a picture to enlarge it."
+            "the patient's right is on the left. Select a picture to enlarge it. Below it the metrics "
+            "that stand out on the bad side: value vs median of the stratum · robust z-score (σ)."
         ),
         *_list("worst", "Lowest scores", worst, pictures,
                "The lowest-scoring volume of each of the lowest-scoring series."),
@@ -60,7 +61,9 @@ def _card(anchor: str, pick: Pick, picture: Picture) -> Html:
         head,
         element("span", pick.series_id, class_="id"),
         element("div", " · ".join(part for part in where if part), class_="meta"),
-        element("ul", *(_oddity(odd) for odd in pick.oddities)) if pick.oddities else None,
+        element("ul", *(_oddity(odd) for odd in pick.oddities), class_="metrics")
+        if pick.oddities
+        else None,
     )
     figure = element("figure", _frame(anchor, pick, picture), text, class_="card")
     return element("li", figure, id=anchor)
@@ -86,6 +89,6 @@ def _frame(anchor: str, pick: Pick, picture: Picture) -> Html:
 
 
 def _oddity(odd: Oddity) -> Html:
-    z = f"{'>' if odd.capped else ''}{odd.z:.1f}"
-    text = f"{rounded(odd.value)} (median {rounded(odd.median)}, {z} σ)"
+    z = f"> {odd.z:.0f}" if odd.capped else f"{odd.z:.1f}"
+    text = f"{rounded(odd.value)} vs {rounded(odd.median)} · {z} σ"
     return element("li", element("span", odd.name), element("span", text))

@@ -55,7 +55,7 @@ def element(name: str, /, *children: Child, **attributes: Attribute) -> Html:
         if value is None or value is False:
             continue
         attribute = _checked(key.rstrip("_").replace("_", "-"))
-        opening.append(attribute if value is True else f'{attribute}="{escaped(value)}"')
+        opening.append(attribute if value is True else f'{attribute}="{escaped(str(value))}"')
     start = f"<{' '.join(opening)}>"
     if name in _VOID:
         return Html(start)

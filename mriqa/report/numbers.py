@@ -56,7 +56,7 @@ def _balance(summary: Summary) -> Html:
     fine = not summary.unbalanced and summary.has_cohort
     if fine:
         text = f"✓ Every indexed series is accounted for: {count(series['indexed'])} = {terms}"
-        text += f", also in each of the {summary.n_shards} shards."
+        text += ", in total and in each shard."
     elif not summary.has_cohort:
         text = f"The index (cohort.parquet) is not there to count against. Found: {terms}."
     else:

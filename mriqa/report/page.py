@@ -21,6 +21,9 @@ from mriqa.report.picks import Pick, pick_random, pick_worst
 from mriqa.report.pictures import Picture, take_pictures, tile_pixels
 from mriqa.report.summary import Summary, summarise
 
+FORMAT_VERSION = 1
+"""Raise it when the page changes: `report` then runs again."""
+
 NAVIGATION = {
     "overview": "Overview", "scores": "Scores", "reasons": "Flags", "pictures": "Pictures",
     "failures": "Failures", "provenance": "Provenance", "query": "Ask the tables",
