@@ -2,32 +2,38 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 RAYLEIGH_MEDIAN = math.sqrt(2 * math.log(2))
 GAUSS_MAD = 0.6744897501960817
-ZEROED_SHARE = 0.5
 CORNER_SHARE = 0.08
-FALLBACK_SHARE = 0.02
+MASKED_SHARE = 0.9
+"""The air was masked where this share of it is exactly 0 in the median corner."""
+BRIGHT_PERCENTILE = 98
+ENOUGH_SLICES = 8
+"""Tissue is measured on about so many slices, evenly spread."""
+AIR_TO_TISSUE = (0.25, 3.0)
+"""Quieter air than this, compared with the noise of tissue, was filtered; noisier is no air."""
+FALLBACK_SIGMA = 1 / 50
+
+Source = Literal["air", "tissue", "assumed"]
 
 
 @dataclass(frozen=True)
 class Background:
     """Sigma of the complex noise (in the volume's units) and where it was measured.
 
-    `source`: `air` (corners of the slices, Rayleigh), `tissue` (air was zeroed: diagonal Haar
-    detail of the foreground), `assumed` (no noise found anywhere: 2% of the bright signal).
+    `source`: `air` (corners of the slices, Rayleigh), `tissue` (the air was masked or filtered:
+    fine detail of flat foreground), `assumed` (no noise anywhere: 2% of the bright signal).
+    `masked`: the air is exactly 0.
     """
 
     sigma: float
-    source: str
-
-    @property
-    def zeroed(self) -> bool:
-        """Whether the air holds no measured noise."""
-        return self.source != "air"
+    source: Source
+    masked: bool
 
 
 def measure_background(volume: NDArray[np.float32]) -> Background:
@@ -36,15 +42,19 @@ def measure_background(volume: NDArray[np.float32]) -> Background:
     Air is taken from the four in-plane corners (8% of each axis, all slices); their second
     smallest estimate is used, so that one or two corners with anatomy or ghosts do no harm.
     """
+    some = volume[:: max(1, len(volume) // ENOUGH_SLICES)]
+    bright = float(np.percentile(some, BRIGHT_PERCENTILE))
     corners = _corners(volume)
-    sigmas = sorted(float(np.median(corner)) / RAYLEIGH_MEDIAN for corner in corners)
-    varied = [corner for corner in corners if _is_noise(corner)]
-    if len(varied) >= 2 and sigmas[1] > 0:
-        return Background(sigmas[1], "air")
-    sigma = _tissue_sigma(volume)
-    if sigma > 0:
-        return Background(sigma, "tissue")
-    return Background(FALLBACK_SHARE * float(np.percentile(volume, 98)), "assumed")
+    masked = float(np.median([np.mean(corner == 0) for corner in corners])) >= MASKED_SHARE
+    air = sorted(float(np.median(corner)) / RAYLEIGH_MEDIAN for corner in corners)[1]
+    noisy = sum(bool(corner.min() < corner.max()) for corner in corners)
+    tissue = _tissue_sigma(some, 0.1 * bright)
+    least, most = (share * tissue for share in AIR_TO_TISSUE)
+    if not masked and noisy >= 2 and air > 0 and (tissue == 0 or least <= air <= most):
+        return Background(air, "air", masked)
+    if tissue > 0:
+        return Background(tissue, "tissue", masked)
+    return Background(FALLBACK_SIGMA * max(bright, 0.0), "assumed", masked)
 
 
 def _corners(volume: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -57,16 +67,21 @@ def _corners(volume: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     ]
 
 
-def _is_noise(corner: NDArray[np.float32]) -> bool:
-    return bool(np.mean(corner == 0) < ZEROED_SHARE and corner.min() < corner.max())
+def _tissue_sigma(volume: NDArray[np.float32], threshold: float) -> float:
+    """Median absolute diagonal Haar detail (Donoho 1995) of flat 2x2 quads above `threshold`.
 
-
-def _tissue_sigma(volume: NDArray[np.float32]) -> float:
-    """Median absolute diagonal Haar detail of bright 2x2 quads (Donoho 1995)."""
+    Flat: the quarter with the least horizontal and vertical detail. Of white noise the three
+    details are independent, so that this choice leaves the diagonal as it is; of anatomy it takes
+    the edges away.
+    """
     rows, columns = (size // 2 * 2 for size in volume.shape[1:])
     quads = volume[:, :rows, :columns]
     a, b = quads[:, ::2, ::2], quads[:, ::2, 1::2]
     c, d = quads[:, 1::2, ::2], quads[:, 1::2, 1::2]
-    detail = np.abs(a - b - c + d) / 2
-    bright = np.minimum(np.minimum(a, b), np.minimum(c, d)) > 0.1 * np.percentile(volume, 98)
-    return float(np.median(detail[bright])) / GAUSS_MAD if bright.any() else 0.0
+    inside = np.minimum(np.minimum(a, b), np.minimum(c, d)) > threshold
+    if not inside.any():
+        return 0.0
+    a, b, c, d = (part[inside] for part in (a, b, c, d))
+    slope = np.maximum(np.abs(a + b - c - d), np.abs(a - b + c - d))
+    flat = slope <= np.quantile(slope, 0.25)
+    return float(np.median(np.abs(a - b - c + d)[flat])) / 2 / GAUSS_MAD

@@ -55,7 +55,7 @@ def bias_field(shape: tuple[int, int, int], weights: tuple[float, ...], amplitud
     low, high = field.min(), field.max()
     if high == low:
         return np.ones(shape, np.float32)
-    return (1 + amplitude * (2 * (field - low) / (high - low) - 1)).astype(np.float32)
+    return np.asarray(1 + amplitude * (2 * (field - low) / (high - low) - 1), np.float32)
 
 
 def _half_cosines(count: int, orders: int) -> NDArray[np.float64]:
@@ -64,13 +64,16 @@ def _half_cosines(count: int, orders: int) -> NDArray[np.float64]:
 
 
 def drop_slices(volume: Volume, artifact: Dropout) -> Volume:
-    """Slices of `artifact` at its factor; noise is filled up where the air shows how much."""
-    result = np.abs(volume)
+    """Slices of `artifact` at its factor, the others untouched.
+
+    Where the air shows how much noise there is, the dark slices get it back: signal is lost,
+    thermal noise is not, and a slice that is too clean would give itself away.
+    """
+    result = volume.copy()
     slices = list(artifact.slices)
-    background = measure_background(result)
-    weak = result[slices] * np.float32(artifact.factor)
-    if not background.zeroed:
-        # Signal is lost, not thermal noise: without this the dark slice would be too clean.
+    background = measure_background(volume)
+    weak = np.abs(result[slices]) * np.float32(artifact.factor)
+    if background.source == "air":
         lost = background.sigma * (1 - artifact.factor**2) ** 0.5
         weak = rician(weak, lost, artifact.noise_seed)
     result[slices] = weak
@@ -121,7 +124,7 @@ def add_spikes(volume: Volume, artifact: Spikes) -> Volume:
     The peak of a magnitude image's k-space is its centre, the sum of its voxels; a point of
     `amplitude` times that is a wave of `amplitude` times the mean.
     """
-    result = np.abs(volume)
+    result = volume.copy()
     if artifact.acquisition == "3d":
         waves = sum(_wave(volume.shape, spike) for spike in artifact.spikes)
         return magnitude(result + artifact.amplitude * result.mean(dtype=np.float64) * waves)

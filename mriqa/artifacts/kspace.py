@@ -20,14 +20,9 @@ def line_positions(count: int) -> NDArray[np.int64]:
     return np.fft.ifftshift(np.arange(count))
 
 
-def positions_to_lines(start: int, stop: int, count: int) -> NDArray[np.int64]:
-    """Indices in the unshifted transform of the positions `start` to `stop` (exclusive)."""
-    return (np.arange(start, stop) - count // 2) % count
-
-
 def frequencies(count: int) -> NDArray[np.float64]:
     """Cycles a voxel of every line of the unshifted transform, in [-1/2, 1/2)."""
-    return np.fft.fftfreq(count)
+    return np.asarray(np.fft.fftfreq(count), np.float64)
 
 
 def modulated(volume: NDArray[np.float32], factor: NDArray[Any], axis: int) -> NDArray[np.float32]:
@@ -44,4 +39,5 @@ def modulated(volume: NDArray[np.float32], factor: NDArray[Any], axis: int) -> N
 
 def magnitude(image: NDArray[Any]) -> NDArray[np.float32]:
     """Absolute value in single precision."""
-    return np.abs(image).astype(np.float32, copy=False)
+    result: NDArray[np.float32] = np.abs(image).astype(np.float32, copy=False)
+    return result
