@@ -35,7 +35,8 @@ def render_abdomen(person: Person, tissue: Tissue, grid: Grid, seed: int) -> tup
     """The water signal of a person's abdomen on a grid, and the depth below the skin.
 
     Both (z, y, x) float32; signal 0 to about 1, depth in mm, negative outside the body (the arms
-    count as outside). The same seed on another grid shows the same anatomy.
+    count as outside). The same seed on another grid shows the same anatomy, but for
+    the fine texture of tissue.
     """
     body = draw_body(person, generator(seed, 0))
     tissue = personal(tissue, body.liver_fat, generator(seed, 1))
@@ -59,8 +60,8 @@ def render_abdomen(person: Person, tissue: Tissue, grid: Grid, seed: int) -> tup
 
 
 def _wobble(grid: Grid, rng: np.random.Generator) -> Floats:
-    coarse = smooth_field(rng, grid.shape, grid.spacing_mm, 34.0)
-    fine = smooth_field(rng, grid.shape, grid.spacing_mm, 12.0)
+    coarse = smooth_field(rng, grid, 34.0, anchored=True)
+    fine = smooth_field(rng, grid, 12.0, anchored=True)
     return coarse * np.float32(3.2) + fine * np.float32(1.0)
 
 
@@ -117,7 +118,7 @@ def trunk_depth(trunk: Trunk, grid: Grid) -> Floats:
 def _texture(canvas: Canvas, rng: np.random.Generator) -> None:
     """Tissue is not uniform: variation over millimetres and over centimetres."""
     grid = canvas.grid
-    fine = smooth_field(rng, grid.shape, grid.spacing_mm, 3.6)
-    broad = smooth_field(rng, grid.shape, grid.spacing_mm, 18.0)
+    fine = smooth_field(rng, grid, 3.6)
+    broad = smooth_field(rng, grid, 18.0)
     canvas.image *= 1 + np.float32(0.035) * fine + np.float32(0.03) * broad
     np.clip(canvas.image, 0, None, out=canvas.image)

@@ -80,7 +80,7 @@ def build_head(grid: Grid, seed: int) -> Head:
     z, y, x = grid.offsets((slice(None),) * 3, (0.0, 0.0, 0.0))
     size = rng.normal(1, 0.035, 3)
     wide, long, high = 68 * size[0], 82 * size[1], 72 * size[2]
-    warp = smooth_field(rng, grid.shape, grid.spacing_mm, 30.0)
+    warp = smooth_field(rng, grid, 30.0)
     q = np.sqrt((x / wide) ** 2 + (y / long) ** 2 + ((z + 5) / high) ** 2)
     depth = ((1 - q) * wide + 1.2 * warp).astype(np.float32)
     scalp = coverage(depth + 14, 2.5) - coverage(depth + 7, 2.5)
@@ -102,7 +102,7 @@ def _cortex(
 
     Sulci are the zero surface of a smooth field, some 7 mm from it per unit; they end 15 mm deep.
     """
-    folds = np.abs(smooth_field(rng, grid.shape, grid.spacing_mm, 7.5)) * 7
+    folds = np.abs(smooth_field(rng, grid, 7.5)) * 7
     sulcus = folds + np.clip(depth - 13, 0, None) * np.float32(0.8)
     fissure = np.abs(x) + np.clip(depth - 24, 0, None) * np.float32(0.6)
     fluid_mm = np.minimum(np.minimum(depth - 2, sulcus - 1.0), fissure - 1.2)
@@ -139,7 +139,7 @@ def _deep_grey(grid: Grid, size: NDArray[np.float64]) -> Floats:
 def _fibres(grid: Grid, white_depth: Floats, rng: np.random.Generator) -> Floats:
     """Fibre directions: callosum across, corticospinal tract up, elsewhere along smooth arcs."""
     z, y, x = grid.offsets((slice(None),) * 3, (0.0, 0.0, 0.0))
-    field = np.stack([smooth_field(rng, grid.shape, grid.spacing_mm, 32.0) for _ in range(3)])
+    field = np.stack([smooth_field(rng, grid, 32.0) for _ in range(3)])
     callosum = np.exp(-((x / 26) ** 2) - ((z - 20) / 16) ** 2) * 4
     spinal = np.exp(-(((np.abs(x) - 19) / 7) ** 2) - ((y + 6) / 14) ** 2) * 4
     bundle = np.exp(-(((np.abs(x) - 34) / 9) ** 2)) * 2
@@ -172,7 +172,7 @@ def acquire_diffusion(
     """Volume `number` of a series as stored, float32 (z, y, x): coils, Nyquist ghost, noise."""
     grid = brain_grid()
     signal = diffusion_signal(head, bval, bvec)
-    bias = smooth_field(generator(scan.seed, 0), grid.shape, grid.spacing_mm, 110.0)
+    bias = smooth_field(generator(scan.seed, 0), grid, 110.0)
     signal *= np.exp(np.float32(scan.bias) * bias)
     signal = _eddy_shear(signal, scan.eddy * float(bvec[0] + 0.5 * bvec[1]) * (bval > 0))
     ghost = np.roll(signal, grid.shape[1] // 2, axis=1) * np.float32(scan.nyquist_ghost)

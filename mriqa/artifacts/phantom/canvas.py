@@ -5,7 +5,6 @@ it. Only element-wise arithmetic is used, so that the same seed gives the same b
 number of threads or processes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 Point = tuple[float, float, float]
+ANCHORED_MM = 320.0
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
@@ -141,25 +141,28 @@ class Canvas:
 
 
 def smooth_field(
-    rng: np.random.Generator,
-    shape: Sequence[int],
-    spacing_mm: Sequence[float],
-    knot_mm: float,
+    rng: np.random.Generator, grid: Grid, knot_mm: float, *, anchored: bool = False
 ) -> Floats:
-    """A random field of mean 0 and standard deviation ~1 that varies over `knot_mm`.
+    """A random field (z, y, x) of mean 0 and standard deviation ~1 that varies over `knot_mm`.
 
-    A cubic B-spline on random coefficients, expanded axis by axis.
+    A cubic B-spline on random coefficients, expanded axis by axis. `anchored` fields belong to the
+    patient, not the grid: another grid samples the same field (within `ANCHORED_MM` of 0).
     """
-    counts = [int(n * s / knot_mm) + 5 for n, s in zip(shape, spacing_mm, strict=True)]
+    if anchored:
+        positions = [(axis + np.float32(ANCHORED_MM)) / knot_mm for axis in grid.axes]
+        counts = [int(2 * ANCHORED_MM / knot_mm) + 5] * 3
+    else:
+        positions = [(axis - axis[0]) / knot_mm for axis in grid.axes]
+        counts = [int(position[-1]) + 5 for position in positions]
     values = rng.standard_normal(counts, dtype=np.float32)
-    for axis, (n, s) in enumerate(zip(shape, spacing_mm, strict=True)):
-        values = _expand(values, axis, np.arange(n) * (s / knot_mm))
+    for number, position in enumerate(positions):
+        values = _expand(values, number, position.astype(np.float64))
     # Mean square of the B-spline's four weights is 0.479 per axis.
-    return values * np.float32(0.479 ** (-len(counts) / 2))
+    return values * np.float32(0.479**-1.5)
 
 
-def _expand(coefficients: Floats, axis: int, positions: NDArray[np.floating]) -> Floats:
-    index = positions.astype(np.intp)
+def _expand(coefficients: Floats, axis: int, positions: NDArray[np.float64]) -> Floats:
+    index = np.clip(positions.astype(np.intp), 0, coefficients.shape[axis] - 4)
     f = positions - index
     weights = ((1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3)
     column = [1] * coefficients.ndim

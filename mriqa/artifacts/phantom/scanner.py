@@ -41,7 +41,7 @@ class Protocol:
 PROTOCOL_A = Protocol(
     name="dixonA",
     manufacturer="Halden",
-    model="Fjord 1.5",
+    model="Fjord",
     field_tesla=1.5,
     shape_yx=(168, 224),
     pixel_mm=2.232,
@@ -53,7 +53,7 @@ PROTOCOL_A = Protocol(
 PROTOCOL_B = Protocol(
     name="dixonB",
     manufacturer="Norrland",
-    model="Aurora 3T",
+    model="Aurora",
     field_tesla=3.0,
     shape_yx=(260, 320),
     pixel_mm=1.406,
@@ -132,7 +132,7 @@ def breathe(image: Floats, grid: Grid, severity: float, seed: int) -> Floats:
 def _receive_bias(grid: Grid, scan: Scan) -> Floats:
     """Residual coil sensitivity: smooth, brighter near the surface coils, weak at the edge."""
     rng = generator(scan.seed, 0)
-    field = smooth_field(rng, grid.shape, grid.spacing_mm, 170.0) * np.float32(scan.bias)
+    field = smooth_field(rng, grid, 170.0) * np.float32(scan.bias)
     y, x = grid.axes[1][None, :, None], grid.axes[2][None, None, :]
     surface = np.float32(rng.uniform(0.0, 0.5) * scan.bias) * (y / 100) ** 2
     edge = np.clip(np.abs(x) - 0.43 * grid.shape[2] * grid.spacing_mm[2], 0, None) / 25

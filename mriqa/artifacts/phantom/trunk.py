@@ -146,7 +146,7 @@ def paint_trunk(
         coverage(cavity - 3, edge),
         outer,
     )
-    streaks = smooth_field(rng, grid.shape, grid.spacing_mm, 9.0)
+    streaks = smooth_field(rng, grid, 9.0, anchored=True)
     image = canvas.image
     fat = tissue.fat * (1 + 0.22 * streaks) + 0.05 * np.exp(-(((outer - 14) / 2.2) ** 2))
     image += parts.skin * fat
