@@ -7,18 +7,16 @@ All paths in the rules are relative to the results folder, where Snakemake keeps
 """
 
 import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from mriqa.errors import UserError
-from mriqa.run.plan import make_plan, shell_prefix
+from mriqa.run.plan import find_root, make_plan, shell_prefix
 
 min_version("9.0")
 
-# the folder that the command is run in; jobs on other machines start in the same one
-ROOT = Path.cwd()
+ROOT = find_root(workflow.is_main_process)
 try:
     PLAN = make_plan(config, ROOT)
 except UserError as error:
@@ -27,6 +25,10 @@ except UserError as error:
 # with conda or a container, under their Python
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 shell.prefix(shell_prefix(PYTHON))
+
+
+envvars:
+    "MRIQA_ROOT",
 
 
 workdir: str(PLAN.results)

@@ -6,6 +6,7 @@ Plain Python without Snakemake, so that it can be tested apart from it.
 import ast
 import hashlib
 import importlib.util
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ STAGE_MODULES = {
 }
 """Where the FORMAT_VERSION of a stage stands, by section of the configuration."""
 
+ROOT_VARIABLE = "MRIQA_ROOT"
 MINUTES_AT_LEAST = 20
 MIB_PER_MINUTE = {"convert": 200, "score": 60}
 """A tenth of the speed measured on one slow core, of compressed source bytes."""
@@ -139,6 +141,17 @@ class Plan:
     def hold_results(self) -> None:
         """Hold the results folder until this process ends, unless `mriqa run` already does."""
         hold_for_process(self.results)
+
+
+def find_root(is_main: bool) -> Path:
+    """The folder that the user's command was run in; the configuration's paths start there.
+
+    Jobs on other machines start in the results folder or elsewhere: they get it from the
+    environment, where the main process of Snakemake has put it.
+    """
+    if is_main:
+        os.environ[ROOT_VARIABLE] = str(Path.cwd())
+    return Path(os.environ[ROOT_VARIABLE])
 
 
 def make_plan(raw: dict[str, Any], root: Path) -> Plan:
