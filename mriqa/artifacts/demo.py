@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -157,13 +158,26 @@ def render(bids: Path, series: Sequence[DemoSeries], workers: int) -> None:
         return
     # Spawned, not forked: threads of a library may hold locks at the moment of a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(series)), mp_context=context)
+    count = min(workers, len(series))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent)
     try:
         done = pool.map(write_series, [bids] * len(series), series)
         for _ in track(done, len(series), "demo-data"):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def write_series(bids: Path, series: DemoSeries) -> None:
