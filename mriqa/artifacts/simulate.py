@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from isal import igzip
@@ -181,8 +181,8 @@ def _phase_axis(phase_axis: str | None, seed: int) -> PhaseAxis:
 
 
 @contextmanager
-def _writing(path: Path, *, gzipped: bool) -> Iterator[IO[bytes]]:
-    """An open file; if `gzipped`, without name or time inside: equal runs give equal bytes."""
+def _writing(path: Path, *, gzipped: bool) -> Iterator[Any]:
+    """An open binary file; if `gzipped`, without name or time inside: equal runs give equal bytes."""
     with path.open("wb") as handle:
         if not gzipped:
             yield handle
