@@ -51,7 +51,7 @@ def measure(volume: Volume, spacing_mm: tuple[float, float, float], *, upper: fl
     regions = find_regions(clean, finite)
     if not regions.body.any():
         raise SeriesError(ErrorCode.NO_FOREGROUND, "no body stands out from the background")
-    usable = None if finite is None else ~grow(~finite, texture.LAGS[-1])
+    usable = None if finite is None else ~grow(~finite, max(texture.LAGS))
     tally = tally_slices(clean, finite, usable, regions, _scale(clean, regions, upper))
     reason = _air_null_reason(tally.counts, regions)
     slices, whole = _measured(tally, regions)

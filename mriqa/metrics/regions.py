@@ -19,7 +19,15 @@ COARSE = 64
 """Blocks along the shorter in-plane axis at least, where there are so many voxels."""
 
 _GUARD_SHARE = 0.03
+"""Air keeps away from the body by this part of the shorter in-plane axis."""
+
 _MIN_COMPONENT = 0.05
+_DIM = 0.5
+"""What is below this part of the body's upper quartile is dim, and may be a ghost."""
+
+_WRAPPED_SHARE = 0.1
+_SEAM = 0.1
+"""Relative difference across the field of view's edge: 0.01-0.04 for ghosts, 0.17 for tissue."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,33 @@ def _body(mean: Volume) -> tuple[Mask, Mask]:
     counts = value_counts(mean, brightest)
     bright = float(quantile(counts, 0.99))
     roots = np.cbrt(np.minimum(CENTRES, bright))
-    seed = mean > otsu_threshold(counts, roots) ** 3 * brightest
+    threshold = otsu_threshold(counts, roots) ** 3
+    dim = _DIM * float(quantile(np.where(threshold < CENTRES, counts, 0), 0.75))
+    body, hull = _filled(mean > threshold * brightest)
+    if threshold >= dim:
+        return body, hull
+    core, core_hull = _filled(mean > dim * brightest)
+    # Where noise is low the threshold falls between noise and strong ghosts, and the replicas of
+    # the body look like body.
+    return (core, core_hull) if _wraps_around(body & ~core, mean) else (body, hull)
+
+
+def _wraps_around(dim: Mask, mean: Volume) -> bool:
+    """Whether what is dim leaves the field of view and goes on at the other side: replicas do.
+
+    Tissue in a coil's shadow and rims of dark fat end, leave at one side, or are not the same on
+    the other.
+    """
+    for axis in (1, 2):
+        both = np.take(dim, 0, axis) & np.take(dim, -1, axis)
+        if np.count_nonzero(both) > _WRAPPED_SHARE * both.size:
+            first, last = np.take(mean, 0, axis)[both], np.take(mean, -1, axis)[both]
+            if np.median(np.abs(first - last) / (first + last)) < _SEAM:
+                return True
+    return False
+
+
+def _filled(seed: Mask) -> tuple[Mask, Mask]:
     parts = _large_components(seed)
     rows, columns = _between(parts, 1), _between(parts, 2)
     return (rows & columns) | parts, rows | columns

@@ -7,14 +7,14 @@ from mriqa.metrics.histogram import Floats
 
 Plane = npt.NDArray[np.float32]
 
-LAGS = (1, 2, 3, 4)
-"""Distances in voxels over which `edge_energy` takes differences."""
-
 FINE = (1, 3)
 """Lags of the sharpness along one axis: sees the last third of the k-space lines."""
 
 COARSE = (2, 4)
 """Lags of the sharpness of both axes: sees motion of some voxels."""
+
+LAGS = FINE + COARSE
+"""Distances in voxels over which `edge_energy` takes differences."""
 
 RESIDUAL_GAIN = 6.0
 """Standard deviation of `noise_residual` in noise of standard deviation 1."""
@@ -48,17 +48,20 @@ def sharpness(edges: Floats, lags: tuple[int, int]) -> Floats:
 
 def _line_energy(plane: Plane, weight: Plane) -> list[float]:
     """Products of the differences along the last axis of adjacent lines, summed, by lag."""
-    width, widest = plane.shape[1], LAGS[-1]
-    if width <= widest:
-        return [0.0] * len(LAGS)
-    counted = np.ascontiguousarray(weight[:-1, widest // 2 : width - widest + widest // 2])
+    lines = weight[:-1] * weight[1:]
     energies = []
-    for lag in LAGS:
-        # All lags look at the same places, as far as whole voxels allow.
-        start = (widest - lag) // 2
-        stop = start + width - widest
+    for widest, lag in ((lags[1], lag) for lags in (FINE, COARSE) for lag in lags):
+        count = plane.shape[1] - widest
+        if count <= 0:
+            energies.append(0.0)
+            continue
+        # Both lags look at the same places; the voxels in the middle, one or two, must count.
+        low, high, start = widest // 2, (widest + 1) // 2, (widest - lag) // 2
+        counted = lines[:, low : low + count] * lines[:, high : high + count]
+        stop = start + count
         difference = plane[:, start + lag : stop + lag] - plane[:, start:stop]
-        energies.append(float(np.vdot(difference[:-1] * counted, difference[1:])))
+        counted *= difference[:-1]
+        energies.append(float(np.vdot(counted, difference[1:])))
     return energies
 
 
