@@ -4,12 +4,18 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from mriqa.cohort.manifest import COHORT_SCHEMA, shard_name
-from mriqa.columns import Column, arrow_schema
+from mriqa.cohort.manifest import COHORT_SCHEMA, SHARD_SCHEMA, shard_name
+from mriqa.columns import arrow_schema
+from mriqa.config import ConvertSection
 from mriqa.files import write_json, write_parquet
+from mriqa.images.convert import convert_shard
+from mriqa.metrics import VOLUME_COLUMNS
 from mriqa.tables.schemas import (
     FAILURE_COLUMNS,
     RUN_COLUMNS,
@@ -18,14 +24,8 @@ from mriqa.tables.schemas import (
     VOLUME_TAIL,
 )
 
-METRICS = (
-    Column("body_snr", "float64", "Signal to noise.", better="higher"),
-    Column("body_efc", "float64", "Entropy focus criterion.", better="lower"),
-    Column("body_sharpness", "float64", "Sharpness.", better="higher"),
-    Column("body_ghosting_y", "float64", "Ghosting along y.", better="lower"),
-    Column("body_entropy", "float64", "Entropy of intensities."),
-)
-VOLUMES_SCHEMA = arrow_schema((*VOLUME_HEAD, *METRICS, *VOLUME_TAIL))
+VALUES = tuple(column for column in VOLUME_COLUMNS if column.kind == "float64")
+VOLUMES_SCHEMA = arrow_schema((*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL))
 FAILURES_SCHEMA = arrow_schema(FAILURE_COLUMNS)
 SUBJECTS_SCHEMA = arrow_schema(SUBJECT_COLUMNS)
 RUNS_SCHEMA = arrow_schema(RUN_COLUMNS)
@@ -89,6 +89,7 @@ def _row(rng, number, contrast, status, volume, sites, per_shard) -> dict:
 
 def _measured(rng, row, status) -> dict:
     score = float(rng.beta(6, 1.4)) if rng.random() > 0.12 else float(rng.beta(2, 4))
+    slope = {"higher": 0.4, "lower": -0.4, None: 0.0}
     rating = "pass" if score >= 0.8 else "fail" if score < 0.4 else "questionable"
     rated = {
         "quality_score": score, "rating": rating, "rating_source": "metrics",
@@ -96,11 +97,7 @@ def _measured(rng, row, status) -> dict:
         "flag_reason": None if rating == "pass" else str(rng.choice(REASONS)),
     }  # fmt: skip
     metrics = {
-        "body_snr": 20 * score + rng.normal(0, 2),
-        "body_efc": 0.6 - 0.2 * score + rng.normal(0, 0.02),
-        "body_sharpness": score + rng.normal(0, 0.1),
-        "body_ghosting_y": 0.1 - 0.08 * score + rng.normal(0, 0.01),
-        "body_entropy": 5 + rng.normal(0, 0.2),
+        column.name: 0.5 + slope[column.better] * score + rng.normal(0, 0.05) for column in VALUES
     }
     geometry = {
         "stratum": row["contrast"], "protocol": "Phantom 1.5 T, 4x2x2", "b_class": "none",
@@ -145,7 +142,7 @@ def write_tables(results: Path, rows: list[dict]) -> Path:
         "schema_version": 1,
     }  # fmt: skip
     write_parquet(results / "tables/runs.parquet", table_of([run], RUNS_SCHEMA))
-    columns = (*VOLUME_HEAD, *METRICS, *VOLUME_TAIL)
+    columns = (*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL)
     write_json(
         results / "tables/volumes.json", {column.name: column.dictionary() for column in columns}
     )
@@ -159,6 +156,63 @@ def _series_status(rows: list[dict]) -> list[str]:
     return [next(name for name in STATUSES if name in names) for names in found.values()]
 
 
-def store_path(results: Path, shard: int) -> Path:
-    """Where the pixels of a shard are."""
-    return results / "zarr" / f"{shard_name(shard)}.zarr"
+def enlarge(results: Path, times: int) -> None:
+    """Repeat cohort and volumes `times` times under other ids, shard after shard."""
+    for name, schema in (("cohort", COHORT_SCHEMA), ("tables/volumes", VOLUMES_SCHEMA)):
+        table = pq.read_table(results / f"{name}.parquet")
+        n_shards = pc.max(table["shard"]).as_py() + 1
+        copies = [_copy(table, number, n_shards) for number in range(times)]
+        write_parquet(results / f"{name}.parquet", pa.concat_tables(copies).cast(schema))
+
+
+def _copy(table: pa.Table, number: int, n_shards: int) -> pa.Table:
+    for name in ("series_id", "subject"):
+        renamed = pc.binary_join_element_wise(table[name], f"x{number}", "")
+        table = table.set_column(table.column_names.index(name), name, renamed)
+    shard = pc.add(table["shard"], pa.scalar(number * n_shards, pa.int32()))
+    return table.set_column(table.column_names.index("shard"), "shard", shard)
+
+
+def write_stores(results: Path, rows: list[dict], *, seed: int = 0) -> None:
+    """A Zarr store a shard with a small volume (10, 48, 40) for every measured row's series."""
+    rng = np.random.default_rng(seed)
+    measured: dict[int, dict[str, int]] = {}
+    for row in rows:
+        if row["status"] in ("ok", "no_reference"):
+            members = measured.setdefault(row["shard"], {})
+            members[row["series_id"]] = max(members.get(row["series_id"], 0), row["volume"] + 1)
+    for shard, members in measured.items():
+        _write_store(results, shard, members, rng)
+
+
+def _write_store(results: Path, shard: int, members: dict[str, int], rng) -> None:
+    manifest, listed = results / "shards" / f"{shard_name(shard)}.parquet", []
+    for number, (series_id, n_volumes) in enumerate(members.items()):
+        source = results / "sources" / f"{shard}-{number}.nii"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(body(rng, n_volumes), source)
+        listed.append(
+            {
+                "series_id": series_id, "subject": "1", "contrast": "T2w",
+                "source_path": str(source), "source_kind": "nifti",
+                "size_bytes": source.stat().st_size, "mtime_ns": source.stat().st_mtime_ns,
+                "shard": shard,
+            }
+        )  # fmt: skip
+    write_parquet(manifest, table_of(listed, SHARD_SCHEMA))
+    convert_shard(
+        manifest, results / "zarr" / f"{shard_name(shard)}.zarr",
+        results / "convert" / f"{shard_name(shard)}.parquet",
+        settings=ConvertSection(), threads=1, mem_mb=2000,
+    )  # fmt: skip
+
+
+def body(rng, n_volumes: int) -> nibabel.Nifti1Image:
+    """An ellipse in noise, bright at the patient's right (high x of RAS+), i,j,k = 40,48,10."""
+    x, y = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 48), indexing="ij")
+    inside = (x / 0.8) ** 2 + (y / 0.6) ** 2 < 1
+    plane = np.where(inside, np.where(x > 0, 900, 400), 20)
+    shape = (40, 48, 10) if n_volumes == 1 else (40, 48, 10, n_volumes)
+    values = plane.reshape(40, 48, *[1] * (len(shape) - 2)) + rng.normal(0, 15, shape)
+    affine = np.diag([2.5, 2.0, 4.0, 1.0])
+    return nibabel.Nifti1Image(np.clip(values, 0, None).astype(np.int16), affine)

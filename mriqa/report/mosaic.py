@@ -25,8 +25,9 @@ def slices_shown(n_slices: int, count: int = SLICES) -> tuple[int, ...]:
     """Indices of at most `count` slices, evenly over all but the outermost 8% at either end."""
     if n_slices <= count:
         return tuple(range(n_slices))
-    first, last = MARGIN * (n_slices - 1), (1 - MARGIN) * (n_slices - 1)
-    return tuple(round(float(at)) for at in np.linspace(first, last, count))
+    first = min(MARGIN * (n_slices - 1), (n_slices - count) / 2)  # steps of one slice at least
+    last = n_slices - 1 - first
+    return tuple(math.floor(at + 0.5) for at in np.linspace(first, last, count))
 
 
 def hung(
@@ -58,7 +59,7 @@ def _must_swap(y: str, x: str) -> bool:
 
 
 def grey(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    """Intensities as grey levels: `low` black, `high` white; what is not finite is black."""
+    """Intensities as grey levels: `low` black, `high` white; NaN is black."""
     width = high - low
     if not (math.isfinite(low) and math.isfinite(width) and width > 0):
         finite = slices[np.isfinite(slices)]

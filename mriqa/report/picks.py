@@ -87,7 +87,7 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
 
 
 def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[Pick]:
-    odd = oddities(connection, rows)
+    odd = oddities(connection, [row for row in rows if row["status"] == "ok"])
     return [
         Pick(**row, place=place, oddities=odd.get((row["series_id"], row["volume"]), ()))
         for place, row in enumerate(rows, start=1)
@@ -99,7 +99,8 @@ def oddities(
 ) -> dict[tuple[str, int], tuple[Oddity, ...]]:
     """The most adverse metrics of `rows` (series_id, volume, stratum), worst first.
 
-    The z-scores are those that quality_score is made of (`mriqa.rating.robust`).
+    The z-scores are those that quality_score is made of (`mriqa.rating.robust`); so only rated
+    volumes have any.
     """
     available = {row["column_name"] for row in records(connection, "DESCRIBE volumes")}
     metrics = tuple(metric for metric in RATED_METRICS if metric.name in available)
