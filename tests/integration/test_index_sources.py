@@ -119,6 +119,22 @@ def test_bids_sidecars_are_inherited(tmp_path):
     assert files == ["sub-2_dwi.bval", "sub-2_dwi.json"]
 
 
+def test_the_more_specific_of_two_sidecars_wins_and_a_bad_one_is_named_once(tmp_path):
+    root = add_dataset(tmp_path / "ds", subjects=3)
+    add_file(root, "acq-dixonW_T1w.json", b'\xef\xbb\xbf{"Manufacturer": "Philips"}')
+    add_file(root, "T1w.json", '{"Manufacturer": "GE"}')
+    add_file(root, "task-rest_bold.json", "{")
+    for subject in ("001", "002"):
+        add_file(root, f"sub-{subject}/func/sub-{subject}_task-rest_bold.nii.gz")
+    index(tmp_path / "out", bids(root))
+    rows = cohort_rows(tmp_path / "out")
+    assert rows["demo_sub-001_T1w"]["scanner"] == "GE"
+    assert rows["demo_sub-001_acq-dixonW_T1w"]["scanner"] == "Philips"
+    assert [row["file"] for row in problem_rows(tmp_path / "out")] == [
+        str(root / "task-rest_bold.json")
+    ]
+
+
 def test_participants_are_joined(tmp_path):
     root = add_dataset(tmp_path / "ds", subjects=3)
     add_file(
@@ -352,6 +368,14 @@ def test_a_folder_that_may_not_be_listed_is_reported(tmp_path, monkeypatch):
     assert index(tmp_path / "out", bids(root)).n_series == 2
     (problem,) = problem_rows(tmp_path / "out")
     assert (problem["file"], problem["problem"]) == (closed, "cannot be listed: Permission denied")
+
+
+def test_participants_that_were_not_downloaded_are_reported(tmp_path):
+    root = add_dataset(tmp_path / "ds", subjects=1)
+    (root / "participants.tsv").symlink_to(".git/annex/objects/xx")
+    assert index(tmp_path / "out", bids(root)).n_series == 2
+    (problem,) = problem_rows(tmp_path / "out")
+    assert problem["file"] == str(root / "participants.tsv")
 
 
 @pytest.mark.parametrize(
