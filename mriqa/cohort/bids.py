@@ -179,12 +179,11 @@ def _add_image(
     subject: _Subject,
 ) -> None:
     named = _named(path)
-    if named is None or not stem.startswith("_".join(place) + "_"):
+    if named is None or not _belongs(stem, place):
         text = f"not a BIDS name: expected {'_'.join(place)}_<entities>_<suffix>"
         subject.problems.append(Problem(path, text))
         return
-    wanted = SERIES_SUFFIXES[datatype]
-    if not _is_series(named, wanted):
+    if not _is_series(named, SERIES_SUFFIXES[datatype]):
         subject.skipped[f"{datatype} images with suffix `{named.suffix}` are not series"] += 1
         return
     bvals = [path for level in levels for path in level.applicable(named, ".bval")]
@@ -202,6 +201,13 @@ def _add_image(
             sidecars=tuple(path for level in levels for path in level.applicable(named, ".json")),
         )
     )
+
+
+def _belongs(stem: str, place: tuple[str, ...]) -> bool:
+    """Whether a name repeats its subject and session folders, and no other session."""
+    if len(place) == 1 and "_ses-" in stem:
+        return False
+    return stem.startswith("_".join(place) + "_")
 
 
 def _is_series(named: _Named, wanted: frozenset[str] | None) -> bool:

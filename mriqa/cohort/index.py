@@ -17,6 +17,7 @@ from mriqa.cohort.ledger import (
     write_problems,
     write_shards,
 )
+from mriqa.cohort.participants import PERSON_COLUMNS, filled
 from mriqa.cohort.shards import Limits, Load, assign_shards
 from mriqa.cohort.sources import find_series
 from mriqa.cohort.split import split_of
@@ -121,8 +122,9 @@ def _row(
     shard: int,
 ) -> dict[str, Any]:
     excluded_by = exclusions.excluded_by(series.subject, series.contrast)
+    scanner = Person(scanner=seen.scanner)
     # who withdrew leaves no personal data behind
-    person = Person() if excluded_by == "withdrawn" else series.person
+    person = Person() if excluded_by == "withdrawn" else filled(series.person, scanner)
     # left out on purpose is no failure: the files of withdrawn subjects are often deleted
     failed = excluded_by is None and seen.error_code is not None
     return {
@@ -141,12 +143,7 @@ def _row(
         "excluded_by": excluded_by,
         "shard": shard,
         "sha256": None,
-        "site": person.site,
-        "scanner": person.scanner or (None if excluded_by == "withdrawn" else seen.scanner),
-        "sex": person.sex,
-        "age": person.age,
-        "height_cm": person.height_cm,
-        "weight_kg": person.weight_kg,
+        **{name: getattr(person, name) for name in PERSON_COLUMNS},
         "split": split_of(series.subject, section.seed, section.split),
     }
 
