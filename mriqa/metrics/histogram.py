@@ -39,7 +39,8 @@ def bin_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """Bin of every value; values are >= 0, contiguous and scaled to about 1."""
     codes = values.view(np.int32) >> _SHIFT
     codes -= _FIRST - 1
-    np.clip(codes, 0, BINS - 1, out=codes)
+    np.maximum(codes, 0, out=codes)
+    np.minimum(codes, BINS - 1, out=codes)
     return codes
 
 

@@ -15,7 +15,7 @@ RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
 ENTROPY_BINS = 64
 
 _LOG_CENTRES = np.log(np.maximum(CENTRES, 1e-300))
-_EVEN_BIN = np.minimum(CENTRES * ENTROPY_BINS, ENTROPY_BINS - 1).astype(np.int64)
+_EVEN_STARTS = np.searchsorted(CENTRES, np.arange(ENTROPY_BINS) / ENTROPY_BINS)
 
 
 def air_sigma(air: Counts) -> Floats:
@@ -77,9 +77,7 @@ def entropy(body: Counts) -> Floats:
     64 even bins from 0 to the upper foreground percentile; brighter voxels count in the last bin.
     No direction is always better: blur and dropouts lower it, noise and shading raise it.
     """
-    even = np.zeros((*body.shape[:-1], ENTROPY_BINS))
-    for low in range(ENTROPY_BINS):
-        even[..., low] = body[..., low == _EVEN_BIN].sum(-1)
+    even = np.add.reduceat(body, _EVEN_STARTS, axis=-1)
     total = even.sum(-1, keepdims=True)
     share = even / np.maximum(total, 1)
     bits = -(share * np.log2(np.maximum(share, 1e-300))).sum(-1)

@@ -45,11 +45,18 @@ class Regions:
     air: Mask
     zeroed: Mask
 
-    def fine(self, coarse: Mask) -> Mask:
-        """A coarse mask on the voxels that the blocks cover."""
-        if self.block == 1:
-            return coarse
-        return coarse.repeat(self.block, axis=1).repeat(self.block, axis=2)
+    def window(self, margin: int) -> tuple[slice, slice]:
+        """Rows and columns of voxels that hold the body of all slices, and `margin` around it."""
+        rows = np.flatnonzero(self.body.any(axis=(0, 2)))
+        columns = np.flatnonzero(self.body.any(axis=(0, 1)))
+        return _extent(rows, self.block, margin), _extent(columns, self.block, margin)
+
+
+def _extent(places: npt.NDArray[np.intp], block: int, margin: int) -> slice:
+    if places.size == 0:
+        return slice(0, 0)
+    # The voxels beyond the last whole block may belong to the margin.
+    return slice(max(int(places[0]) * block - margin, 0), (int(places[-1]) + 1) * block + margin)
 
 
 def find_regions(volume: Volume, finite: Mask | None = None) -> Regions:

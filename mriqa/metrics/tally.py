@@ -15,6 +15,8 @@ from mriqa.metrics.texture import LAGS, edge_energy, noise_residual
 OTHER, BODY, AIR = range(3)
 _IGNORED = 3
 
+Labels = npt.NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -22,7 +24,8 @@ class Tally:
 
     `counts` `(z, 3, BINS)`: histograms of intensities elsewhere, in the body, in air.
     `residual` `(z, BINS)`: of the magnitude of the noise residual in the body.
-    `residual_rms` `(z,)`: of the whole slice. `edges` `(z, 2, 4)`: energies along y and x by lag.
+    `residual_rms` `(z,)`: in the rectangle around the body.
+    `edges` `(z, 2, 4)`: energies along y and x by lag.
     """
 
     counts: Counts
@@ -45,6 +48,10 @@ def tally_slices(
 ) -> Tally:
     """Tally `clean` / scale. `finite` voxels are counted, `usable` ones have finite neighbours."""
     n = len(clean)
+    window = regions.window(max(LAGS))
+    coarse = np.full(regions.body.shape, OTHER, np.int32)
+    coarse[regions.air] = AIR
+    coarse[regions.body] = BODY
     tally = Tally(
         np.zeros((n, 3, BINS), np.int64),
         np.zeros((n, BINS), np.int64),
@@ -53,14 +60,15 @@ def tally_slices(
     )
     for z in range(n):
         plane = clean[z] * np.float32(1 / scale)
-        labels = _labels(regions, z, plane.shape)
+        labels = _on_voxels(coarse[z], regions.block, plane.shape)
         body = labels == BODY
         if finite is not None and usable is not None:
             labels[~finite[z]] = _IGNORED
             body &= usable[z]
         tally.counts[z] = labelled_counts(bin_codes(plane), labels, 4)[:3]
-        tally.edges[z] = edge_energy(plane, body.astype(np.float32))
-        _add_residual(tally, z, plane, body, None if usable is None else usable[z])
+        part = np.ascontiguousarray(plane[window])
+        tally.edges[z] = edge_energy(part, body[window].astype(np.float32))
+        _add_residual(tally, z, part, body[window], None if usable is None else usable[z][window])
     return tally
 
 
@@ -77,10 +85,9 @@ def _add_residual(
     tally.residual[z] = labelled_counts(bin_codes(residual), inner, 2)[1]
 
 
-def _labels(regions: Regions, z: int, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
-    """Label of every voxel of slice z; what no whole block covers is OTHER."""
-    coarse = regions.body[z] * np.int32(BODY) + (regions.air[z] & ~regions.body[z]) * np.int32(AIR)
-    fine = coarse.repeat(regions.block, 0).repeat(regions.block, 1)
+def _on_voxels(coarse: Labels, block: int, shape: tuple[int, ...]) -> Labels:
+    """Labels of blocks on their voxels; what no whole block covers is OTHER."""
+    fine = coarse.repeat(block, 0).repeat(block, 1)
     labels = np.full(shape, OTHER, np.int32)
     labels[: fine.shape[0], : fine.shape[1]] = fine
     return labels

@@ -50,18 +50,19 @@ def _line_energy(plane: Plane, weight: Plane) -> list[float]:
     """Products of the differences along the last axis of adjacent lines, summed, by lag."""
     lines = weight[:-1] * weight[1:]
     energies = []
-    for widest, lag in ((lags[1], lag) for lags in (FINE, COARSE) for lag in lags):
-        count = plane.shape[1] - widest
-        if count <= 0:
-            energies.append(0.0)
-            continue
+    for lags in (FINE, COARSE):
+        widest = lags[1]
+        count = max(plane.shape[1] - widest, 0)
         # Both lags look at the same places; the voxels in the middle, one or two, must count.
-        low, high, start = widest // 2, (widest + 1) // 2, (widest - lag) // 2
-        counted = lines[:, low : low + count] * lines[:, high : high + count]
-        stop = start + count
-        difference = plane[:, start + lag : stop + lag] - plane[:, start:stop]
-        counted *= difference[:-1]
-        energies.append(float(np.vdot(counted, difference[1:])))
+        low, high = widest // 2, (widest + 1) // 2
+        counted = lines[:, low : low + count]
+        if high > low:
+            counted = counted * lines[:, high : high + count]
+        for lag in lags:
+            start = (widest - lag) // 2
+            ahead = plane[:, start + lag : start + lag + count]
+            difference = ahead - plane[:, start : start + count]
+            energies.append(float(np.vdot(difference[:-1] * counted, difference[1:])))
     return energies
 
 
