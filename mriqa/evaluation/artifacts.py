@@ -52,19 +52,24 @@ def evaluate(results: Path, section: EvaluationSection) -> None:
     true class, then rating; `breath_hold` by measure; `bad_input` by file. A number that cannot be
     computed is null. Raises UserError if truth or tables are missing or unusable.
     """
-    if section.truth is None:
-        raise UserError("evaluation.truth: not set; name a truth table to evaluate against")
-    volumes, measures = _read_volumes(results)
-    matched = match(read_truth(section.truth), volumes)
-    _warn(matched, section.truth)
-    design = Design(matched.volumes, section.bootstraps, section.seed)
-    content = _content(design, matched, volumes, measures, section)
+    content, matched = compare(results, section)
     folder = results / "evaluation"
     plot_auc(folder / "auc.png", content["auc"], content["levels"])
     plot_measures(folder / "metrics.png", content["auc"])
     plot_severity(folder / "severity.png", matched.volumes)
     write_text(folder / "artifacts.md", written(content))
     write_json(folder / "artifacts.json", content)
+
+
+def compare(results: Path, section: EvaluationSection) -> tuple[dict[str, Any], Matched]:
+    """What `artifacts.json` will hold, and the volumes with their truth; writes nothing."""
+    if section.truth is None:
+        raise UserError("evaluation.truth: not set; name a truth table to evaluate against")
+    volumes, measures = _read_volumes(results)
+    matched = match(read_truth(section.truth), volumes)
+    _warn(matched, section.truth)
+    design = Design(matched.volumes, section.bootstraps, section.seed)
+    return _content(design, matched, volumes, measures, section), matched
 
 
 def _read_volumes(results: Path) -> tuple[pd.DataFrame, list[Measure]]:

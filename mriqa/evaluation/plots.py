@@ -59,6 +59,10 @@ def _heat(
     *,
     with_n: bool,
 ) -> None:
+    if not rows:
+        axes.text(0.5, 0.5, "no degraded volume", ha="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return
     values = np.array(
         [[_value(cell) for cell in line] for line in cells], dtype=np.float64
     ).reshape(len(rows), len(columns))

@@ -21,8 +21,9 @@ def gallery(worst: Sequence[Pick], random: Sequence[Pick], pictures: Pictures) -
         note(
             "Grey levels go from the volume's least value to the 99.5th percentile of its "
             "foreground. Seen from the feet (axial), the front (coronal) or the left (sagittal); "
-            "the patient's right is on the left. Select a picture to enlarge it. Below it are metrics "
-            "that stand out on the bad side: value vs median of the stratum · robust z-score (σ)."
+            "the patient's right is on the left. Select a picture to enlarge it. Below it are the "
+            "metrics that stand out on the bad side: value vs median of the stratum · robust "
+            "z-score."
         ),
         *_list("worst", "Lowest scores", worst, pictures,
                "The lowest-scoring volume of each of the lowest-scoring series."),
