@@ -28,7 +28,7 @@ from mriqa.evaluation.findings import (
     confusion,
     correlations,
 )
-from mriqa.evaluation.markdown import written
+from mriqa.evaluation.markdown import printed, written
 from mriqa.evaluation.plots import plot_auc, plot_measures, plot_severity
 from mriqa.evaluation.truth import CLEAN, Matched, match, read_truth
 from mriqa.files import write_json, write_text
@@ -43,7 +43,7 @@ _NEEDED = (
 
 
 def evaluate(results: Path, section: EvaluationSection) -> None:
-    """Compare `results/tables` with `section.truth` and write `results/evaluation/`.
+    """Compare `results/tables` with `section.truth`, print the AUC, write `results/evaluation/`.
 
     `artifacts.json` holds `format_version`, `run_id`, `truth` (file name), `settings`; `counts` of
     rows by what became of them; `missing`: truth rows without a volume; `levels` of severity;
@@ -59,6 +59,7 @@ def evaluate(results: Path, section: EvaluationSection) -> None:
     plot_severity(folder / "severity.png", matched.volumes)
     write_text(folder / "artifacts.md", written(content))
     write_json(folder / "artifacts.json", content)
+    sys.stdout.write(printed(content))
 
 
 def compare(results: Path, section: EvaluationSection) -> tuple[dict[str, Any], Matched]:

@@ -31,6 +31,15 @@ def written(content: Content) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def printed(content: Content) -> str:
+    """What `mriqa evaluate` prints: AUC of quality_score by family and severity."""
+    counts = content["counts"]
+    return (
+        f"quality_score, AUC of {counts['n_degraded']} degraded against {counts['n_clean']} clean "
+        f"volumes by family and severity [95% interval] (n degraded):\n{_by_level(content)}\n"
+    )
+
+
 def _opening(content: Content) -> str:
     counts = content["counts"]
     levels = ", ".join(
