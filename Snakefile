@@ -57,6 +57,9 @@ localrules:
 rule all:
     default_target: True
     input:
+        # named here too, as Snakemake does not make a lost file that only finished jobs have read
+        files_of_shards("convert/{shard}.parquet"),
+        files_of_shards("scores/{shard}.parquet"),
         rules.merge_scores.output,
         rules.write_report.output,
         rules.evaluate_ratings.output if PLAN.has_truth else [],

@@ -14,8 +14,14 @@ def index_results(config: Config) -> IndexSummary:
     Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
     """
     mark = config.results / index_mark(config.cohort)
+    aside = mark.with_suffix(".old")
+    if mark.exists():
+        mark.rename(aside)
     for old in mark.parent.glob(MARKS):
         old.unlink()
     summary = index_cohort(config.cohort, config.results)
-    write_text(mark, "The cohort section of the configuration was last indexed as it is.\n")
+    if aside.exists():
+        aside.rename(mark)  # and no file is newer than it was, where nothing changed
+    else:
+        write_text(mark, "The cohort section of the configuration was last indexed as it is.\n")
     return summary

@@ -4,6 +4,7 @@ import shutil
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 from conftest import Cohort, write_participants, write_subject
 
 SHARD_OUTPUTS = ("convert/*", "zarr/**/*", "scores/*")
@@ -44,6 +45,7 @@ def test_score_section_reruns_scoring_and_what_follows_only(cohort: Cohort) -> N
     assert changed(scores, cohort.mtimes("scores/*")) == set(scores)
 
 
+@pytest.mark.slow
 def test_rating_section_rewrites_the_tables_only(cohort: Cohort) -> None:
     before = cohort.mtimes(*SHARD_OUTPUTS)
     ratings = cohort.tables()["volumes"]["rating"].to_pylist()
@@ -53,6 +55,7 @@ def test_rating_section_rewrites_the_tables_only(cohort: Cohort) -> None:
     assert cohort.tables()["volumes"]["rating"].to_pylist() != ratings
 
 
+@pytest.mark.slow
 def test_report_section_rewrites_the_page_only(cohort: Cohort) -> None:
     before = cohort.mtimes(*SHARD_OUTPUTS, "tables/**/*")
     cohort.edit_config("worst: 1", "title: Another title\n  worst: 1")
@@ -102,6 +105,7 @@ def test_a_corrected_age_reruns_the_tables_only(cohort: Cohort) -> None:
     assert set(cohort.tables()["volumes"]["age"].to_pylist()) == {70.0}
 
 
+@pytest.mark.slow
 def test_a_withdrawn_subject_is_excluded_everywhere(cohort: Cohort) -> None:
     (cohort.folder / "withdrawn.txt").write_text("03\n")
     output = cohort.run()
@@ -126,6 +130,7 @@ def test_a_deleted_store_is_written_again(cohort: Cohort) -> None:
     assert cohort.tables() == before
 
 
+@pytest.mark.slow
 def test_a_deleted_table_is_written_again(cohort: Cohort) -> None:
     before = cohort.tables()
     (cohort.results / "tables" / "subjects.parquet").unlink()
@@ -133,6 +138,7 @@ def test_a_deleted_table_is_written_again(cohort: Cohort) -> None:
     assert cohort.tables() == before
 
 
+@pytest.mark.slow
 def test_a_shard_without_series_leaves_nothing_behind(cohort: Cohort) -> None:
     shard = cohort.results / "shards" / "shard-00002.parquet"
     for subject in pq.ParquetFile(shard).read(columns=["subject"])["subject"].to_pylist():
