@@ -22,6 +22,10 @@ _GUARD_SHARE = 0.03
 """Air keeps away from the body by this part of the shorter in-plane axis."""
 
 _MIN_COMPONENT = 0.05
+_NOISE_DEVIATIONS = 3.5
+_FAINT = 0.1
+"""What is below this part of the body's upper quartile may be a weak ghost, and is no body."""
+
 _DIM = 0.5
 """What is below this part of the body's upper quartile is dim, and may be a ghost."""
 
@@ -108,7 +112,7 @@ def otsu_threshold(counts: Counts, values: Floats) -> float:
 
 
 def _body(mean: Volume) -> tuple[Mask, Mask]:
-    """The body and its hull: Otsu's threshold on cube roots, which draw dim and bright together.
+    """The body and its hull, by Otsu's threshold on cube roots, lower where noise allows.
 
     Filled is what has body on all four sides: lungs, bowel, dark fat. In the hull is what has body
     on two opposite sides: dark tissue in a coil's shadow, which is neither body nor air.
@@ -117,8 +121,10 @@ def _body(mean: Volume) -> tuple[Mask, Mask]:
     counts = value_counts(mean, brightest)
     bright = float(quantile(counts, 0.99))
     roots = np.cbrt(np.minimum(CENTRES, bright))
-    threshold = otsu_threshold(counts, roots) ** 3
-    dim = _DIM * float(quantile(np.where(threshold < CENTRES, counts, 0), 0.75))
+    otsu = otsu_threshold(counts, roots) ** 3
+    level = float(quantile(np.where(otsu < CENTRES, counts, 0), 0.75))
+    threshold = min(otsu, max(_above_noise(np.where(otsu < CENTRES, 0, counts)), _FAINT * level))
+    dim = _DIM * level
     body, hull = _filled(mean > threshold * brightest)
     if threshold >= dim:
         return body, hull
@@ -126,6 +132,16 @@ def _body(mean: Volume) -> tuple[Mask, Mask]:
     # Where noise is low the threshold falls between noise and strong ghosts, and the replicas of
     # the body look like body.
     return (core, core_hull) if _wraps_around(body & ~core, mean) else (body, hull)
+
+
+def _above_noise(dark: Counts) -> float:
+    """What blocks of pure noise hardly exceed, from the lower quantiles of the darker class.
+
+    Dark fat and muscle belong to this class too, but are brighter than air.
+    """
+    low, middle = (float(quantile(dark, share)) for share in (0.05, 0.25))
+    deviation = (middle - low) / (1.645 - 0.674)
+    return middle + (0.674 + _NOISE_DEVIATIONS) * deviation
 
 
 def _wraps_around(dim: Mask, mean: Volume) -> bool:
