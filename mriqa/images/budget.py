@@ -1,9 +1,10 @@
 """Sharing a job's memory between the series that are converted at a time."""
 
+import ctypes
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition
 
@@ -11,6 +12,10 @@ from mriqa.images.layout import MIB
 
 RESERVE_BYTES = 24 * MIB
 """For what no series accounts for: the status table, read buffers, fragmentation."""
+
+LARGE_BLOCK_BYTES = 4 * MIB
+M_MMAP_THRESHOLD = -3
+"""Of malloc.h."""
 
 
 class MemoryBudget:
@@ -43,7 +48,18 @@ class MemoryBudget:
 
 def job_budget(mem_mb: int) -> MemoryBudget:
     """What a job of `mem_mb` MiB has left for images beside the interpreter and its libraries."""
+    return_freed_memory()
     return MemoryBudget(max(0, mem_mb * MIB - resident_bytes() - RESERVE_BYTES))
+
+
+def return_freed_memory() -> None:
+    """Make glibc hand large freed blocks back at once; elsewhere nothing happens.
+
+    Left alone it raises its threshold to 32 MiB as blocks are freed, and every thread then keeps
+    what it once used: a third more than the series claimed.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def resident_bytes() -> int:

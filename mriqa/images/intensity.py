@@ -15,6 +15,8 @@ MAX_SAMPLE = 2**17
 BINS = 256
 PIECE = 2**20
 """Voxels that are looked at at a time, so that temporaries stay small."""
+SAFE_SLOPE = 1e6
+"""With a slope up to this no scaled integer leaves the range of float32."""
 LOW_SHARE = 0.05
 """Voxels up to 5% of the foreground's median count as air."""
 ZEROED_SHARE, ZEROED_LEAST = 0.6, 0.05
@@ -58,7 +60,7 @@ class IntensityCollector:
             self._add_range(flat[first : first + PIECE])
 
     def _add_range(self, piece: NDArray[Any]) -> None:
-        if piece.dtype.kind == "f" or piece.itemsize == 8 or abs(self._slope) > 1e6:
+        if piece.dtype.kind == "f" or abs(self._slope) > SAFE_SLOPE:
             finite = np.isfinite(scaled(piece, self._slope, self._inter))
             n_finite = int(np.count_nonzero(finite))
             self._n_nonfinite += piece.size - n_finite

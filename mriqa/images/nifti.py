@@ -25,6 +25,7 @@ MAX_AFFINE = 1e7
 SINGULAR = 1e-4
 """Least |determinant| of the affine with its columns scaled to length 1 (1: orthogonal)."""
 MIN_IN_PLANE, MIN_SLICES = 8, 2
+MAX_SCALING = float(np.finfo(np.float32).max)
 
 DTYPES: dict[int, str] = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1",
@@ -176,11 +177,11 @@ def _scaling(header: Any, name: str) -> tuple[float, float]:
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or np.isnan(slope):  # both mean: no scaling
         return 1.0, 0.0
-    if not np.isfinite([slope, inter]).all():
+    if not all(abs(number) <= MAX_SCALING for number in (slope, inter)):
         _fail(
             ErrorCode.IMPOSSIBLE_SCALING,
             name,
-            f"scl_slope is {slope:g} and scl_inter {inter:g}; finite numbers are needed",
+            f"scl_slope is {slope:g} and scl_inter {inter:g}; finite float32 numbers are needed",
         )
     return slope, inter
 

@@ -75,15 +75,20 @@ def _only_builder(store: Path) -> Iterator[None]:
     path = store.with_name(f".{store.name}.lock")
     with path.open("w") as handle:
         _lock(handle, store)
-        yield
-        path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _lock(handle: IO[str], store: Path) -> None:
+    taken = False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = os.fstat(handle.fileno()).st_nlink == 0  # by one that has just ended: not ours
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise UserError(
-                f"{store}: another job is writing this store; wait until it ends or stop it"
-            ) from None
+        taken = error.errno not in NO_LOCKS
+    if taken:
+        raise UserError(
+            f"{store}: another job is writing this store; wait until it ends or stop it"
+        )

@@ -91,12 +91,7 @@ class NiftiSource:
 
         Raises SeriesError if the checksum is wrong, too much follows, or the file was changed.
         """
-        try:
-            self.trailing = self._read(MAX_TRAILING + 1)
-        except SeriesError as error:
-            if error.code is ErrorCode.TRUNCATED:
-                self.fail(ErrorCode.CORRUPT_GZIP, "the gzip stream ends without its checksum")
-            raise
+        self.trailing = self._read(MAX_TRAILING + 1)
         if len(self.trailing) > MAX_TRAILING:
             self.fail(
                 ErrorCode.IMPOSSIBLE_HEADER,
@@ -207,7 +202,8 @@ def open_nifti(path: Path) -> Iterator[NiftiSource]:
     except OSError as error:
         cause = f"cannot be opened ({error.strerror or error})"
         raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: {cause}.") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: not a regular file.")
     with FileIO(number) as handle:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: not a regular file.")
         yield NiftiSource(handle, str(path))
