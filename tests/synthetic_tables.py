@@ -16,6 +16,7 @@ from mriqa.config import ConvertSection
 from mriqa.files import write_json, write_parquet
 from mriqa.images.convert import convert_shard
 from mriqa.metrics import VOLUME_COLUMNS
+from mriqa.rating.published import SLICE_FILES
 from mriqa.tables.schemas import (
     FAILURE_COLUMNS,
     RUN_COLUMNS,
@@ -26,6 +27,7 @@ from mriqa.tables.schemas import (
 
 VALUES = tuple(column for column in VOLUME_COLUMNS if column.kind == "float64")
 VOLUMES_SCHEMA = arrow_schema((*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL))
+SLICES_SCHEMA = arrow_schema(SLICE_FILES)
 FAILURES_SCHEMA = arrow_schema(FAILURE_COLUMNS)
 SUBJECTS_SCHEMA = arrow_schema(SUBJECT_COLUMNS)
 RUNS_SCHEMA = arrow_schema(RUN_COLUMNS)
@@ -154,6 +156,14 @@ def _series_status(rows: list[dict]) -> list[str]:
     for row in rows:
         found.setdefault(row["series_id"], set()).add(row["status"])
     return [next(name for name in STATUSES if name in names) for names in found.values()]
+
+
+def write_slices(results: Path, rows: list[dict]) -> None:
+    """The slices table, a folder a contrast."""
+    for contrast in {row["contrast"] for row in rows}:
+        members = [row for row in rows if row["contrast"] == contrast]
+        folder = results / "tables/slices" / f"contrast={contrast}"
+        write_parquet(folder / "part-0.parquet", table_of(members, SLICES_SCHEMA))
 
 
 def enlarge(results: Path, times: int) -> None:

@@ -21,7 +21,8 @@ def gallery(worst: Sequence[Pick], random: Sequence[Pick], pictures: Pictures) -
         note(
             "Grey levels go from the volume's least value to the 99.5th percentile of its "
             "foreground. Seen from the feet (axial), the front (coronal) or the left (sagittal); "
-            "the patient's right is on the left. Select a picture to enlarge it. Below it are the "
+            "the patient's right is on the left. Eight slices, the one that lacks most signal "
+            "against its neighbours among them. Select a picture to enlarge it. Below it are the "
             "metrics that stand out on the bad side: value vs median of the stratum · robust "
             "z-score."
         ),

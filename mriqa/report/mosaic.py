@@ -21,13 +21,21 @@ _DOWN = {"A": "P", "P": "P", "S": "I", "I": "I", "L": "L", "R": "L"}
 _RIGHT = {"L": "L", "R": "L", "A": "P", "P": "P", "S": "I", "I": "I"}
 
 
-def slices_shown(n_slices: int, count: int = SLICES) -> tuple[int, ...]:
-    """Indices of at most `count` slices, evenly over all but the outermost 8% at either end."""
+def slices_shown(
+    n_slices: int, with_slice: int | None = None, count: int = SLICES
+) -> tuple[int, ...]:
+    """Indices of at most `count` slices, evenly over all but the outermost 8% at either end.
+
+    `with_slice` takes the place of the nearest of them: a fault in one slice must not be missed.
+    """
     if n_slices <= count:
         return tuple(range(n_slices))
     first = min(MARGIN * (n_slices - 1), (n_slices - count) / 2)  # steps of one slice at least
     last = n_slices - 1 - first
-    return tuple(math.floor(at + 0.5) for at in np.linspace(first, last, count))
+    even = [math.floor(at + 0.5) for at in np.linspace(first, last, count)]
+    if with_slice is not None and 0 <= with_slice < n_slices:
+        even[min(range(count), key=lambda at: abs(even[at] - with_slice))] = with_slice
+    return tuple(even)
 
 
 def hung(

@@ -13,6 +13,7 @@ from mriqa.rating.robust import Z_LIMIT, RatedMetric, adverse_z
 from mriqa.report.connection import quoted, records
 
 WORST_METRICS = 3
+DROPOUT = "body_slice_dropout"
 MIN_Z = 1.0
 """Metrics nearer to their stratum's median than this are not worth a line."""
 
@@ -33,7 +34,10 @@ class Oddity:
 
 @dataclass(frozen=True)
 class Pick:
-    """A volume to be shown; `place` counts from 1 in its list."""
+    """A volume to be shown; `place` counts from 1 in its list.
+
+    `darkest_slice` lacks most signal against its neighbours; None where slices were not measured.
+    """
 
     place: int
     series_id: str
@@ -47,6 +51,7 @@ class Pick:
     rating: str | None
     flag_reason: str | None
     oddities: tuple[Oddity, ...] = ()
+    darkest_slice: int | None = None
 
 
 _COLUMNS = (
@@ -88,10 +93,34 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
 
 def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[Pick]:
     odd = oddities(connection, [row for row in rows if row["status"] == "ok"])
+    darkest = darkest_slices(connection, [row["series_id"] for row in rows])
+    keys = [(row["series_id"], row["volume"]) for row in rows]
     return [
-        Pick(**row, place=place, oddities=odd.get((row["series_id"], row["volume"]), ()))
-        for place, row in enumerate(rows, start=1)
+        Pick(**row, place=place, oddities=odd.get(key, ()), darkest_slice=darkest.get(key))
+        for place, (row, key) in enumerate(zip(rows, keys, strict=True), start=1)
     ]
+
+
+def darkest_slices(
+    connection: duckdb.DuckDBPyConnection, series_ids: Sequence[str]
+) -> dict[tuple[str, int], int]:
+    """By series and volume the slice of the largest `body_slice_dropout`, where there is one."""
+    views = {row["name"] for row in records(connection, "SHOW TABLES")}
+    if "slices" not in views or not series_ids:
+        return {}
+    if not any(row["column_name"] == DROPOUT for row in records(connection, "DESCRIBE slices")):
+        return {}
+    rows = records(
+        connection,
+        f"SELECT series_id, volume, arg_max(slice, {DROPOUT}) AS darkest FROM slices "  # noqa: S608
+        "WHERE series_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL",
+        [list(series_ids)],
+    )
+    return {
+        (row["series_id"], row["volume"]): row["darkest"]
+        for row in rows
+        if row["darkest"] is not None
+    }
 
 
 def oddities(

@@ -52,16 +52,18 @@ def take_picture(results: Path, pick: Pick, tile: int) -> Picture:
         return Picture(None, 0, 0, "", f"{place} is not there")
     try:
         series = open_store(results / place).series(pick.series_id)
-        return picture_of(series, pick.volume, tile)
+        return picture_of(series, pick.volume, tile, pick.darkest_slice)
     except Exception as error:  # whatever ails one store must not cost the page
         reason = str(error).replace(f"{results}/", "") or type(error).__name__
         return Picture(None, 0, 0, "", reason)
 
 
-def picture_of(series: StoredSeries, volume: int, tile: int) -> Picture:
+def picture_of(
+    series: StoredSeries, volume: int, tile: int, with_slice: int | None = None
+) -> Picture:
     """Slices of one volume in grey, from its least value to the foreground's 99.5th percentile."""
     known = series.attributes
-    shown = slices_shown(known.shape_zyx[0])
+    shown = slices_shown(known.shape_zyx[0], with_slice)
     slices = np.stack([series.slice(volume, z) for z in shown])
     in_plane = (known.spacing_mm[1], known.spacing_mm[2])
     slices, in_plane = hung(slices, known.stored_orientation[1:], in_plane)

@@ -92,6 +92,18 @@ def test_slices_shown_rise_and_leave_out_the_ends(n_slices, n_shown):
         assert shown[-1] < n_slices - 1
 
 
+@pytest.mark.parametrize("wanted", range(44))
+def test_a_wanted_slice_is_among_those_shown(wanted):
+    shown = slices_shown(44, with_slice=wanted)
+    assert wanted in shown
+    assert list(shown) == sorted(set(shown))
+    assert len(set(shown) - set(slices_shown(44))) <= 1
+
+
+def test_a_slice_that_is_not_there_is_not_shown():
+    assert slices_shown(44, with_slice=44) == slices_shown(44) == slices_shown(44, with_slice=-1)
+
+
 def test_grey_levels_clip_at_the_window_and_nonfinite_is_black():
     values = np.array([[[-5, 0, 50, 100, 1e9, np.nan, np.inf, -np.inf]]], dtype=np.float32)
     assert grey(values, 0.0, 100.0).ravel().tolist() == [0, 0, 128, 255, 255, 0, 255, 0]

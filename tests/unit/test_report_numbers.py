@@ -181,6 +181,29 @@ def test_oddities_are_the_adverse_z_scores_of_the_stratum(results, volumes):
     assert len(worst[0].oddities) == 3
 
 
+def test_the_slice_that_lacks_most_signal_is_known(tmp_path):
+    rows = synthetic.make_rows(40)
+    synthetic.write_tables(tmp_path, rows)
+    measured = [row for row in rows if row["status"] == "ok"]
+    slices = [
+        {**row, "slice": z, "body_slice_dropout": 0.5 if z == number % 7 else 0.1}
+        for number, row in enumerate(measured)
+        for z in range(10)
+    ]
+    synthetic.write_slices(tmp_path, slices)
+    expected = {(r["series_id"], r["volume"]): n % 7 for n, r in enumerate(measured)}
+    with connected(tmp_path) as connection:
+        worst = pick_worst(connection, 10)
+    assert [pick.darkest_slice for pick in worst] == [
+        expected[pick.series_id, pick.volume] for pick in worst
+    ]
+
+
+def test_without_measured_slices_no_slice_is_named(results):
+    with connected(results) as connection:
+        assert {pick.darkest_slice for pick in pick_worst(connection, 5)} == {None}
+
+
 def test_no_tables_is_said_with_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no tables there; run"), connected(tmp_path):
         pass
