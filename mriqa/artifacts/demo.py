@@ -99,8 +99,10 @@ def _write_demo(out: Path, plan: DemoPlan, asked: dict[str, Any], download: bool
     _write_if_changed(out / "truth.tsv", truth_tsv(plan))
     real, note = fetch_real(out / "real", download=download)
     if note:
-        note = f"demo-data: {note}"
-        sys.stderr.write(f"{note}; the demo goes on without them\n")
+        note = f"demo-data: {note}; the demo goes on without them"
+        if download:
+            note += f" (to try again, delete {out / 'demo.json'} first)"
+        sys.stderr.write(f"{note}\n")
     stamp = {**asked, "download": download, "real_volumes": len(real), "note": note}
     write_json(out / "demo.json", stamp)
     return _summary(out, plan, len(real), len(missing), note)

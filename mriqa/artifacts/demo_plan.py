@@ -105,7 +105,8 @@ class AbdomenSeries:
             self.grid.shape,
             self.grid.spacing_mm,
             self.fault.seed,
-            acquisition="3d",
+            # Dixon is a 3D sequence, but many poses in 3D take seconds a volume: in-plane ones do.
+            acquisition="3d" if self.fault.family is Family.JUMP else "2d",
             # What folds in is signal: no provider masks it.
             keep_zeros=self.scan.masked and self.fault.family is not Family.WRAP,
         )
