@@ -1,0 +1,182 @@
+"""The report in a real Chromium: it renders, runs its own script and no other, loads nothing."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import synthetic_tables as synthetic
+from PIL import Image
+
+from mriqa.config import ReportSection
+from mriqa.report.page import write_report
+
+pytestmark = pytest.mark.browser
+
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--no-first-run", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
+    "--virtual-time-budget=5000",
+)  # fmt: skip
+HOSTILE = (
+    "\"'></td><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
+    "<img src=https://example.invalid/x.png>"
+)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Path of Chromium."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+
+
+def browse(chromium, page, *flags):
+    """Run Chromium on a page; returns what it printed and what its console said."""
+    with tempfile.TemporaryDirectory() as profile:
+        done = subprocess.run(
+            [chromium, *QUIET, f"--user-data-dir={profile}", *flags, page.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+            env={**os.environ, "HOME": profile},
+        )  # fmt: skip
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, console
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    rows = synthetic.make_rows(40, per_shard=20)
+    for row in rows:
+        row["site"] = f"site {HOSTILE}"
+        if row["status"] == "failed":
+            row["error_message"] = HOSTILE
+    synthetic.write_tables(folder, rows)
+    synthetic.write_stores(folder, rows)
+    return write_report(folder, ReportSection(title="Cohort", worst=6, random=3))
+
+
+PROBE = """
+window.addEventListener("load", () => {
+  const wide = (e) => e.scrollWidth - e.clientWidth;
+  const buttons = [...document.querySelectorAll("#scores thead button")];
+  const rows = () => [...document.querySelectorAll("#scores tbody tr")];
+  const cells = (at) => rows().map((row) => row.cells[at].textContent);
+  buttons[2].click(); const up = cells(2);
+  buttons[2].click(); const down = cells(2);
+  const input = document.querySelector(".filter input");
+  input.value = "T2w"; input.dispatchEvent(new Event("input"));
+  const shown = rows().filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+  const note = document.createElement("pre");
+  note.id = "probe";
+  note.textContent = JSON.stringify({
+    up, down, shown, title: document.title,
+    images: [...document.images].map((image) => [image.naturalWidth, image.complete]),
+    requests: performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 40)),
+    overflow: wide(document.documentElement),
+    font: getComputedStyle(document.body).fontSize,
+    sticky: getComputedStyle(document.querySelector("nav")).position,
+  });
+  document.body.append(note);
+});
+"""
+
+
+def with_probe(page, target):
+    """A copy of the page that also runs PROBE, allowed by its hash."""
+    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8")
+    text = text.replace("script-src &#x27;", f"script-src &#x27;sha256-{digest}&#x27; &#x27;", 1)
+    target.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"), encoding="utf-8")
+    return target
+
+
+@pytest.fixture(scope="module")
+def probed(chromium, page, tmp_path_factory):
+    probe = with_probe(page, tmp_path_factory.mktemp("probe") / "page.html")
+    dom, console = browse(chromium, probe, "--dump-dom", "--window-size=1280,900")
+    found = re.search(r'<pre id="probe">(.*?)</pre>', dom, flags=re.DOTALL)
+    assert found, "the probe did not run"
+    text = found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return json.loads(text), console
+
+
+def test_the_console_is_silent(chromium, page):
+    dom, console = browse(chromium, page, "--dump-dom")
+    assert console == []
+    assert "Every indexed series is accounted for: 40" in dom
+
+
+def test_every_picture_is_decoded(probed):
+    images = probed[0]["images"]
+    assert len(images) == 9
+    assert all(width >= 96 and complete for width, complete in images)
+
+
+def test_nothing_is_requested(probed):
+    assert [name for name in probed[0]["requests"] if not name.startswith("data:")] == []
+
+
+def test_hostile_text_does_not_run(probed):
+    assert probed[0]["title"] == "Cohort: quality report"
+    assert probed[1] == []
+
+
+def test_the_script_is_stopped_if_it_is_not_the_pages_own(chromium, page, tmp_path):
+    changed = tmp_path / "changed.html"
+    text = page.read_text(encoding="utf-8")
+    changed.write_text(
+        text.replace("</body>", "<script>document.title='owned'</script></body>"), encoding="utf-8"
+    )
+    dom, console = browse(chromium, changed, "--dump-dom")
+    assert "<title>Cohort: quality report</title>" in dom
+    assert any("Content Security Policy" in line for line in console)
+
+
+def test_tables_sort_and_filter(probed):
+    up = [int(text.replace(",", "")) for text in probed[0]["up"]]
+    assert up == sorted(up)
+    assert [int(text.replace(",", "")) for text in probed[0]["down"]] == sorted(up, reverse=True)
+    assert set(probed[0]["shown"]) == {"T2w"}
+
+
+def test_the_style_is_applied_and_the_page_does_not_scroll_sideways(probed):
+    assert probed[0]["font"] == "15px"
+    assert probed[0]["sticky"] == "sticky"
+    assert probed[0]["overflow"] <= 0
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(chromium, page, tmp_path):
+    probe = with_probe(page, tmp_path / "page.html")
+    dom, _ = browse(chromium, probe, "--dump-dom", "--window-size=500,900")
+    assert int(re.search(r'"overflow":(-?\d+)', dom).group(1)) <= 0
+
+
+def shot(chromium, page, target, *flags):
+    browse(chromium, page, f"--screenshot={target}", "--window-size=1000,2400", *flags)
+    with Image.open(target) as picture:
+        return picture.convert("RGB")
+
+
+def test_light_and_dark_both_follow_the_system(chromium, page, tmp_path):
+    light = shot(chromium, page, tmp_path / "light.png")
+    dark = shot(chromium, page, tmp_path / "dark.png", "--blink-settings=preferredColorScheme=0")
+    assert min(light.getpixel((4, 4))) > 230
+    assert max(dark.getpixel((4, 4))) < 40
+    assert len(light.getcolors(2**24)) > 200  # charts and pictures, not a blank sheet
+
+
+def test_it_prints(chromium, page, tmp_path):
+    target = Path(tmp_path / "page.pdf")
+    browse(chromium, page, f"--print-to-pdf={target}")
+    assert target.read_bytes().startswith(b"%PDF")
+    assert target.stat().st_size > 30_000
