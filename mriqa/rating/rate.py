@@ -20,11 +20,15 @@ RATED_METRICS: tuple[RatedMetric, ...] = (
     RatedMetric("body_efc", False, "entropy"),
     RatedMetric("body_fber", True, "background", logarithmic=True),
     RatedMetric("body_sharpness", True, "blur"),
+    RatedMetric("body_sharpness_y", True, "blur"),
+    RatedMetric("body_sharpness_x", True, "blur"),
     RatedMetric("body_ghosting_y", False, "ghosting"),
     RatedMetric("body_ghosting_x", False, "ghosting"),
-    RatedMetric("body_slice_consistency", True, "slice_inconsistency"),
-    RatedMetric("body_slice_consistency_min", True, "slice_inconsistency"),
+    RatedMetric("body_border_y", False, "border"),
+    RatedMetric("body_border_x", False, "border"),
     RatedMetric("body_slice_dropout", False, "slice_inconsistency"),
+    RatedMetric("body_slice_noise_excess", False, "slice_inconsistency"),
+    RatedMetric("body_slice_consistency_drop", False, "slice_inconsistency"),
 )
 
 

@@ -77,9 +77,12 @@ def score_shard(
     for one in track(series, len(series), f"score {manifest.stem}"):
         status = statuses[one.series_id]
         if status["status"] != "ok" or opened is None:
-            tables.append(_rows_table([_unread_row(one, status)]))
-            continue
-        tables.extend(_score_series(one, status, opened, settings, threads, mem_mb))
+            scored = iter([_rows_table([_unread_row(one, status)])])
+        else:
+            scored = _score_series(one, status, opened, settings, threads, mem_mb)
+        # Merged by the hundred: a table of one row takes a hundred times the memory of its row.
+        while some := list(islice(scored, 100)):
+            tables.append(pa.concat_tables(some).combine_chunks())
     write_parquet(output, pa.concat_tables(tables).combine_chunks())
 
 

@@ -29,6 +29,7 @@ FLAG_REASONS = {
     "blur": "sharpness far below its stratum",
     "entropy": "entropy focus criterion (EFC) far above its stratum: ghosts, blur or noise",
     "background": "energy outside the body (FBER) far above its stratum",
+    "border": "signal at the border of the field of view far above its stratum: fold-over",
     "slice_inconsistency": "a slice differs from its neighbours far more than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
     "volumes": "some volumes of the session are flagged (subjects table)",
