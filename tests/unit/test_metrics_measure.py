@@ -248,10 +248,9 @@ def test_threads_measure_the_same():
 
 def test_dark_tissue_in_a_noisy_volume_is_body_and_not_air():
     signal = ellipse_body()
-    sigma = 6.0
+    sigma = 4.0
     inside = signal > 20
-    signal[:, :, 64:] = np.where(inside[:, :, 64:], 5 * sigma, 0)
-    signal[:, :, :64] *= 3
+    signal[:, :, 64:] = np.where(inside[:, :, 64:], 6 * sigma, 0)
     measured = of(add_noise(signal, sigma))
     assert measured.volume["body_foreground_fraction"] == pytest.approx(inside.mean(), abs=0.04)
     assert measured.volume["body_fber"] > 20
