@@ -182,7 +182,7 @@ def _phase_axis(phase_axis: str | None, seed: int) -> PhaseAxis:
 
 @contextmanager
 def _writing(path: Path, *, gzipped: bool) -> Iterator[Any]:
-    """An open binary file; if `gzipped`, without name or time inside: equal runs give equal bytes."""
+    """An open file; if `gzipped`, without name or time inside: equal runs give equal bytes."""
     with path.open("wb") as handle:
         if not gzipped:
             yield handle
