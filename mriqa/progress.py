@@ -34,7 +34,8 @@ def _log_lines(items: Iterable[T], total: int, what: str, unit: str, stream: Tex
             stream.write(progress_line(what, unit, done, total, now - start) + "\n")
             stream.flush()
     elapsed = time.monotonic() - start
-    if elapsed >= LOG_EVERY_S / 2:
+    told_all = last != start and done == total and time.monotonic() - last < 1
+    if elapsed >= LOG_EVERY_S / 2 and not told_all:
         stream.write(progress_line(what, unit, done, total, elapsed) + "\n")
         stream.flush()
 
