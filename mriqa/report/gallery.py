@@ -1,14 +1,12 @@
 """The sections of the page that hold pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mriqa.report.html import Html, element
 from mriqa.report.parts import badge, note, rounded, section
 from mriqa.report.picks import Oddity, Pick
-from mriqa.report.pictures import Picture
+from mriqa.report.pictures import Picture, Pictures
 from mriqa.tables.schemas import FLAG_REASONS
-
-Pictures = Mapping[tuple[str, int], Picture]
 
 
 def gallery(worst: Sequence[Pick], random: Sequence[Pick], pictures: Pictures) -> Html:

@@ -12,18 +12,20 @@ from pathlib import Path
 from mriqa.config import ReportSection
 from mriqa.files import write_text
 from mriqa.progress import track
+from mriqa.report.compact import MAX_PAGE_BYTES, shrink
 from mriqa.report.connection import connected
 from mriqa.report.gallery import gallery
 from mriqa.report.html import Html, element, joined
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
 from mriqa.report.picks import Pick, pick_random, pick_worst
-from mriqa.report.pictures import Picture, take_pictures, tile_pixels
+from mriqa.report.pictures import Picture, Pictures, take_pictures, tile_pixels
 from mriqa.report.summary import Summary, summarise
 
 FORMAT_VERSION = 1
 """Raise it when the page changes: `report` then runs again."""
 
+COMPACT_NOTE = "Small copy with reduced pictures; the full page is report/index.html."
 NAVIGATION = {
     "overview": "Overview", "scores": "Scores", "reasons": "Flags", "pictures": "Pictures",
     "failures": "Failures", "provenance": "Provenance", "query": "Ask the tables",
@@ -33,26 +35,42 @@ NAVIGATION = {
 def write_report(results: Path, section: ReportSection) -> Path:
     """Write `results/report/index.html` from the tables and stores of `results`; returns its path.
 
-    Size and memory do not grow with the cohort: aggregates, and `section.worst` + `section.random`
-    pictures. A store that cannot be read costs its picture only. Raises UserError without tables.
+    Also `compact.html`, the same with pictures small enough for `snakemake --report`. Size and
+    memory do not grow with the cohort: aggregates, and `section.worst` + `section.random` pictures.
+    A store that cannot be read costs its picture only. Raises UserError without tables.
     """
     with connected(results) as connection:
         summary = summarise(connection, results)
         worst = pick_worst(connection, section.worst)
         random = pick_random(connection, section.random, section.seed)
-    pictures = _pictures(results, [*worst, *random])
-    sections = [
+    picks = [*worst, *random]
+    pictures = _pictures(results, picks)
+    target = results / "report" / "index.html"
+
+    def page(shown: Pictures, note: str = "") -> str:
+        pictured = gallery(worst, random, shown)
+        return document(section.title, summary, _sections(summary, pictured), note)
+
+    full = page(pictures)
+    uses = [(pick.series_id, pick.volume) for pick in picks]
+    in_pictures = sum(len(pictures[key].uri or "") for key in uses)
+    budget = MAX_PAGE_BYTES - (len(full.encode()) - in_pictures) - len(COMPACT_NOTE)
+    small = shrink(pictures, budget * len(pictures) // max(1, len(uses)))
+    write_text(target.with_name("compact.html"), page(small, COMPACT_NOTE))
+    write_text(target, full)
+    return target
+
+
+def _sections(summary: Summary, pictured: Html) -> list[Html]:
+    return [
         overview(summary),
         scores(summary),
         reasons(summary),
-        gallery(worst, random, pictures),
+        pictured,
         failures(summary),
         provenance(summary),
         questions(),
     ]
-    target = results / "report" / "index.html"
-    write_text(target, document(section.title, summary, sections))
-    return target
 
 
 def _pictures(results: Path, picks: list[Pick]) -> dict[tuple[str, int], Picture]:
@@ -61,8 +79,8 @@ def _pictures(results: Path, picks: list[Pick]) -> dict[tuple[str, int], Picture
     return dict(track(taken, len(once), "report", "pictures"))
 
 
-def document(title: str, summary: Summary, sections: list[Html]) -> str:
-    """The whole page as text."""
+def document(title: str, summary: Summary, sections: list[Html], note: str = "") -> str:
+    """The whole page as text; `note` stands below its title."""
     style, script = _resource("page.css"), _resource("page.js")
     head = element(
         "head",
@@ -76,7 +94,7 @@ def document(title: str, summary: Summary, sections: list[Html]) -> str:
     body = element(
         "body",
         element("a", "Skip to the content", href="#content", class_="skip"),
-        _header(title, summary),
+        _header(title, summary, note),
         _navigation(),
         element("main", *sections, id="content"),
         _footer(summary),
@@ -101,7 +119,7 @@ def _resource(name: str) -> str:
     return files("mriqa.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _header(title: str, summary: Summary) -> Html:
+def _header(title: str, summary: Summary, note: str) -> Html:
     run = summary.run
     made = "No run is recorded."
     if run:
@@ -110,6 +128,7 @@ def _header(title: str, summary: Summary) -> Html:
         "header",
         element("h1", f"{title}: quality report"),
         element("p", made, class_="soft"),
+        element("p", note, class_="note") if note else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Pictures of picked volumes, read from the Zarr stores of a results folder."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class Picture:
     height: int
     caption: str
     problem: str | None = None
+
+
+Pictures = Mapping[tuple[str, int], Picture]
+"""Pictures by series_id and volume."""
 
 
 def tile_pixels(n_pictures: int) -> int:

@@ -15,6 +15,7 @@ import synthetic_tables as synthetic
 from PIL import Image
 
 from mriqa.config import ReportSection
+from mriqa.report.compact import MAX_PAGE_BYTES
 from mriqa.report.page import write_report
 
 pytestmark = pytest.mark.browser
@@ -173,6 +174,18 @@ def test_light_and_dark_both_follow_the_system(chromium, page, tmp_path):
     assert min(light.getpixel((4, 4))) > 230
     assert max(dark.getpixel((4, 4))) < 40
     assert len(light.getcolors(2**24)) > 200  # charts and pictures, not a blank sheet
+
+
+@pytest.mark.parametrize("n_bytes", [0, MAX_PAGE_BYTES])
+def test_snakemakes_report_can_show_the_small_copy(chromium, page, tmp_path, n_bytes):
+    content = page.with_name("compact.html").read_bytes()
+    content = content.replace(b"</body>", b"<!--" + b"x" * (n_bytes - len(content)) + b"--></body>")
+    uri = "data:text/html;charset=utf8;filename=compact.html;base64,"
+    uri += base64.b64encode(content).decode()
+    frame = tmp_path / "frame.html"
+    frame.write_text(f'<iframe width="900" height="2300" src="{uri}"></iframe>', encoding="utf-8")
+    picture = shot(chromium, frame, tmp_path / "frame.png")
+    assert len(picture.getcolors(2**24)) > 200
 
 
 def test_it_prints(chromium, page, tmp_path):

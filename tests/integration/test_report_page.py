@@ -16,7 +16,10 @@ from PIL import Image
 from mriqa.cohort.manifest import PROBLEM_SCHEMA
 from mriqa.config import ReportSection
 from mriqa.files import write_parquet
+from mriqa.report.compact import MAX_PAGE_BYTES, shrink
+from mriqa.report.mosaic import data_uri
 from mriqa.report.page import write_report
+from mriqa.report.pictures import Picture
 
 SECTION = ReportSection(worst=6, random=4)
 HOSTILE = "</td></table><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
@@ -189,6 +192,35 @@ def test_no_rows_no_failures_no_runs_and_only_failures(tmp_path):
     assert "no rated volume" in failed.words
     unjudged = write(tmp_path / "none", [r for r in rows if r["status"] == "no_reference"])
     assert "no_reference" in unjudged.words
+
+
+def test_the_small_copy_fits_into_a_data_uri(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(0, 256, (300, 600), np.uint8)) for _ in range(20)]
+    pictures = {("s", n): Picture(data_uri(p), 600, 300, "c") for n, p in enumerate(noise)}
+    pictures["gone", 0] = Picture(None, 0, 0, "", "not there")
+    pictures["tiny", 0] = Picture(data_uri(noise[0].resize((10, 5))), 10, 5, "c")
+    budget = sum(len(picture.uri or "") for picture in pictures.values()) // 5
+    small = shrink(pictures, budget)
+    assert sum(len(picture.uri or "") for picture in small.values()) <= budget
+    assert small["gone", 0] == pictures["gone", 0]
+    assert small["tiny", 0] == pictures["tiny", 0]
+    for key, picture in small.items():
+        if key[0] == "s":
+            assert decoded(picture.uri).size == (picture.width, picture.height)
+            assert picture.width / picture.height == pytest.approx(2, rel=0.02)
+            assert picture.width > 150
+    assert {picture.problem for picture in shrink(pictures, 22 * 60).values()} == {
+        "not there", "too large for this small copy of the page"
+    }  # fmt: skip
+
+
+def test_the_small_copy_says_what_the_page_says(stored, page):
+    small = Page(stored / "report/compact.html")
+    assert len(small.text.encode()) <= MAX_PAGE_BYTES
+    assert "Small copy" in small.words
+    assert "Small copy" not in page.words
+    assert len(small.all("img")) == len(page.all("img"))
 
 
 def test_no_pictures_wanted(stored):

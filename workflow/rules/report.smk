@@ -5,7 +5,11 @@ rule write_report:
     input:
         tables=rules.merge_scores.output,
     output:
-        page=report("report/index.html", caption="../report/page.rst", category="Report"),
+        page="report/index.html",
+        # small enough for the data URI in which `snakemake --report` embeds it
+        compact=report(
+            "report/compact.html", caption="../report/page.rst", category="Report"
+        ),
     log:
         "logs/report.log",
     conda:
