@@ -16,7 +16,7 @@ NONFINITE_LIMIT = 1e-3
 RATED_METRICS: tuple[RatedMetric, ...] = (
     # Entropy and coverage are measured but not rated: neither direction of them is bad.
     RatedMetric("body_snr", True, "low_snr", logarithmic=True),
-    RatedMetric("body_snr_tissue", True, "low_snr", logarithmic=True),
+    RatedMetric("body_snr_tissue", True, "low_snr", logarithmic=True, stands_in_for="body_snr"),
     RatedMetric("body_efc", False, "entropy"),
     RatedMetric("body_fber", True, "background", logarithmic=True),
     RatedMetric("body_sharpness", True, "blur"),

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-WORST_METRICS = 3
 HALF_SCORE_AT = 4.0
-"""The root mean square adverse z-score at which quality_score is one half."""
+"""The adverse z-score at which quality_score is one half."""
 Z_LIMIT = 20.0
 """Beyond it a larger z-score says nothing more."""
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
+TAIL, TAIL_TO_SIGMA = 0.9, 1 / 1.2816
+"""A quantile on the bad side, and the standard deviation of a normal distribution over it."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class RatedMetric:
     """How a metric enters the score: its bad direction, its flag reason, and its scale.
 
     `logarithmic` metrics are ratios of energies or amplitudes, whose logarithm is nearer to normal.
+    One that `stands_in_for` another counts only where the other was not computed.
     """
 
     name: str
     lower_is_bad: bool
     reason: str
     logarithmic: bool = False
+    stands_in_for: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,52 +48,61 @@ class Judgement:
     worst: NDArray[np.intp]
 
 
-def robust_z(values: Floats) -> Floats:
-    """(x - median) / (1.4826 MAD) over the finite values of one stratum; NaN stays NaN.
+def badness_z(badness: Floats) -> Floats:
+    """Robust z-scores of one stratum, higher is worse; NaN stays NaN.
 
-    A spread below a millionth of the median is rounding, not variation: all z-scores are NaN then.
+    (x - median) / σ, σ the larger of 1.4826 MAD and what the 90th percentile says (its distance
+    from the median / 1.2816): a metric whose bad side has a long tail among good volumes, as ghosts
+    have, would else call every tenth of them an outlier. The price: where more than a tenth of a
+    stratum is bad in one way, that way counts less. A σ below a millionth of the median is
+    rounding, not variation: all z-scores are NaN then.
     """
-    finite = np.isfinite(values)
+    finite = np.isfinite(badness)
     if not finite.any():
-        return np.full(values.shape, np.nan)
-    median = np.median(values[finite])
-    spread = MAD_TO_SIGMA * np.median(np.abs(values[finite] - median))
-    if spread <= 1e-6 * max(abs(median), 1e-12):
-        return np.full(values.shape, np.nan)
-    return np.asarray((values - median) / spread, dtype=np.float64)
+        return np.full(badness.shape, np.nan)
+    known = badness[finite]
+    median = float(np.median(known))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(known - median)))
+    tail = TAIL_TO_SIGMA * (float(np.quantile(known, TAIL)) - median)
+    sigma = max(spread, tail)
+    if sigma <= 1e-6 * max(abs(median), 1e-12):
+        return np.full(badness.shape, np.nan)
+    return np.asarray((badness - median) / sigma, dtype=np.float64)
 
 
 def adverse_z(
     metrics: Mapping[str, Floats], rated: tuple[RatedMetric, ...], strata: list[NDArray[np.intp]]
 ) -> Floats:
-    """Adverse z-scores (n volumes, n metrics): ≥ 0, higher is worse, NaN where not computed.
+    """Adverse z-scores (n volumes, n metrics): 0 to Z_LIMIT, higher is worse, NaN: not computed.
 
     `strata` lists the rows of each stratum; rows in none of them stay NaN.
     """
     n_rows = len(next(iter(metrics.values())))
     out = np.full((n_rows, len(rated)), np.nan)
     for column, metric in enumerate(rated):
-        values = metrics[metric.name]
-        if metric.logarithmic:
-            values = np.log(np.maximum(values, 1e-12))
+        badness = _badness(metrics, metric)
         for rows in strata:
-            z = robust_z(values[rows])
-            out[rows, column] = np.clip(-z if metric.lower_is_bad else z, 0, Z_LIMIT)
+            out[rows, column] = np.clip(badness_z(badness[rows]), 0, Z_LIMIT)
     return out
 
 
-def judge(adverse: Floats) -> Judgement:
-    """quality_score = 1 / (1 + (d/4)²), d the root mean square of the three largest z-scores.
+def _badness(metrics: Mapping[str, Floats], metric: RatedMetric) -> Floats:
+    values = metrics[metric.name]
+    if metric.stands_in_for is not None:
+        values = np.where(np.isfinite(metrics[metric.stands_in_for]), np.nan, values)
+    if metric.logarithmic:
+        values = np.log(np.maximum(values, 1e-12))
+    return -values if metric.lower_is_bad else values
 
-    Rows without any z-score get NaN: there is nothing to judge them by. A row with fewer than
-    three metrics uses those it has.
+
+def judge(adverse: Floats) -> Judgement:
+    """quality_score = 1 / (1 + (d/4)²), d the largest adverse z-score of a row.
+
+    Rows without any z-score get NaN: there is nothing to judge them by.
     """
     known = np.isfinite(adverse)
-    n_used = np.minimum(known.sum(axis=1), WORST_METRICS)
-    descending = -np.sort(-np.where(known, adverse, 0.0), axis=1)[:, :WORST_METRICS]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        distance = np.sqrt((descending**2).sum(axis=1) / n_used)
+    judged = known.any(axis=1)
+    distance = np.where(known, adverse, 0.0).max(axis=1)
     score = 1 / (1 + (distance / HALF_SCORE_AT) ** 2)
-    judged = n_used > 0
     worst = np.where(judged, np.argmax(np.where(known, adverse, -1.0), axis=1), -1)
     return Judgement(np.where(judged, score, np.nan), worst.astype(np.intp))

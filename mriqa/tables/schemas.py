@@ -71,9 +71,9 @@ RATING_COLUMNS = (
     Column(
         "quality_score",
         "float64",
-        "Quality. From rating_source `metrics` it is 1/(1+(d/4)^2), d the root mean square of the "
-        "three largest adverse robust z-scores within the stratum: a rank of unusualness, "
-        "not yet a calibrated severity.",
+        "Quality. From rating_source `metrics` it is 1/(1+(d/4)^2), d the largest robust z-score "
+        "of a metric in its bad direction, within the stratum: how unusual the volume is, not yet "
+        "a calibrated severity.",
         better="higher",
         bounds=(0, 1),
     ),

@@ -10,8 +10,8 @@ from mriqa.rating.robust import (
     Z_LIMIT,
     RatedMetric,
     adverse_z,
+    badness_z,
     judge,
-    robust_z,
 )
 
 SNR = RatedMetric("snr", lower_is_bad=True, reason="low_snr")
@@ -19,29 +19,43 @@ GHOST = RatedMetric("ghost", lower_is_bad=False, reason="ghosting")
 ALL = [np.arange(101)]
 
 
-def test_robust_z_of_a_normal_sample_is_its_z():
+def test_badness_z_of_a_normal_sample_is_its_z():
     values = np.random.default_rng(1).normal(5, 2, 200_000)
-    z = robust_z(values)
+    z = badness_z(values)
     assert np.median(z) == pytest.approx(0, abs=1e-12)
     assert z.std() == pytest.approx(1, abs=0.02)
 
 
-def test_outliers_do_not_move_it():
-    values = np.arange(100.0)
-    wild = np.concatenate([values, [1e9] * 10])
-    assert robust_z(wild)[50] == pytest.approx(robust_z(values)[50], abs=0.3)
+def test_a_few_outliers_do_not_move_it():
+    values = np.random.default_rng(2).normal(0, 1, 1000)
+    wild = np.concatenate([values, [1e9] * 50])
+    assert np.abs(badness_z(wild)[:1000] - badness_z(values)).max() < 1
+
+
+def test_a_long_tail_on_the_bad_side_is_usual():
+    """Residual ghosts of good volumes: with the MAD alone a tenth of them would be outliers."""
+    tailed = np.random.default_rng(3).exponential(1.0, 5000) ** 2
+    mad = 1.4826 * np.median(np.abs(tailed - np.median(tailed)))
+    assert ((tailed - np.median(tailed)) / mad > 4).mean() > 0.1
+    assert (badness_z(tailed) > 4).mean() < 0.03
+    assert badness_z(np.append(tailed, 200.0))[-1] > 20
+
+
+def test_a_long_tail_on_the_good_side_does_not_matter():
+    values = np.concatenate([np.random.default_rng(4).normal(0, 1, 900), -np.arange(100.0)])
+    assert badness_z(np.append(values, 8.0))[-1] > 5
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=30), st.floats(0.1, 10))
-def test_robust_z_has_no_unit(values, factor):
+def test_badness_z_has_no_unit(values, factor):
     values = np.array(values)
-    one, other = robust_z(values), robust_z(values * factor)
+    one, other = badness_z(values), badness_z(values * factor)
     np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_no_spread_gives_no_opinion():
-    assert np.isnan(robust_z(np.full(20, 3.0))).all()
-    assert np.isnan(robust_z(np.full(5, np.nan))).all()
+    assert np.isnan(badness_z(np.full(20, 3.0))).all()
+    assert np.isnan(badness_z(np.full(5, np.nan))).all()
 
 
 def test_only_the_bad_direction_counts():
@@ -70,8 +84,17 @@ def test_rows_outside_every_stratum_are_not_judged():
 
 
 def test_score_is_one_when_usual_and_half_at_the_stated_distance():
-    judgement = judge(np.array([[0.0, 0.0, 0.0], [HALF_SCORE_AT] * 3]))
+    judgement = judge(np.array([[0.0, 0.0, 0.0], [1.0, HALF_SCORE_AT, 0.0]]))
     np.testing.assert_allclose(judgement.quality_score, [1.0, 0.5])
+
+
+def test_a_stand_in_counts_only_where_the_other_is_missing():
+    stand_in = RatedMetric("tissue", True, "low_snr", stands_in_for="snr")
+    tissue = np.linspace(1, 11, 101)
+    snr = np.where(np.arange(101) % 2 == 0, 5.0, np.nan)
+    adverse = adverse_z({"tissue": tissue, "snr": snr}, (stand_in,), ALL)
+    assert np.isnan(adverse[::2, 0]).all()
+    assert np.isfinite(adverse[1::2, 0]).all()
 
 
 def test_missing_metrics_are_left_out_not_counted_as_good():
