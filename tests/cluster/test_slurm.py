@@ -1,0 +1,133 @@
+"""A small cohort through a real SLURM with two virtual nodes: the tables equal the local run's.
+
+Needs root on a throwaway machine, and MRIQA_ALLOW_TEST_SLURM=1, which `.ci/run` sets.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+REFUSED = 3
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running SLURM; its home folder."""
+    if os.environ.get("MRIQA_ALLOW_TEST_SLURM") != "1":
+        pytest.skip("starts a SLURM on this machine: set MRIQA_ALLOW_TEST_SLURM=1 to allow it")
+    home = tmp_path_factory.mktemp("slurm")
+    environment = {**os.environ, "SLURM_HOME": str(home)}
+    up = subprocess.run(
+        [HERE / "slurm-up.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+    if up.returncode == REFUSED:
+        pytest.skip(up.stderr.strip().splitlines()[-1])
+    assert up.returncode == 0, up.stdout + up.stderr
+    yield home
+    subprocess.run([HERE / "slurm-down.sh"], env=environment, check=True)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six subjects, one of them with an empty file, and a profile for this SLURM."""
+    folder = tmp_path_factory.mktemp("study")
+    x, y, _ = np.mgrid[:32, :32, :24]
+    body = 300.0 * ((x - 16) ** 2 + (y - 16) ** 2 < 140)
+    for number in range(6):
+        path = folder / "bids" / f"sub-{number}" / "anat" / f"sub-{number}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        noise = np.random.default_rng(number).normal(0, 8 + number, (2, *body.shape))
+        values = np.hypot(body + noise[0], noise[1]).astype(np.int16)
+        nib.save(nib.Nifti1Image(values, np.diag([2.0, 2.0, 4.0, 1.0])), path)
+    path.write_bytes(b"")
+    (folder / "bids" / "dataset_description.json").write_text(
+        json.dumps({"Name": "tiny", "BIDSVersion": "1.9.0"})
+    )
+    for name in ("local", "slurm"):
+        config = {
+            "results": name,
+            "cohort": {
+                "name": "tiny",
+                "sources": [{"kind": "bids", "path": "bids"}],
+                "shard_series": 3,
+            },
+            "rating": {"min_stratum": 3},
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    # the profile as it is shipped, but that looks after its jobs more often
+    shutil.copytree(ROOT / "profiles" / "slurm", folder / "profile")
+    profile = folder / "profile" / "config.yaml"
+    text = profile.read_text()
+    assert "status-checks: 10" in text
+    profile.write_text(text.replace("status-checks: 10", "status-checks: 2"))
+    return folder
+
+
+def run(study: Path, config: str, profile: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mriqa", "run", config, "--profile", str(profile)],
+        cwd=study,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=540,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def tables(results: Path) -> dict[str, pa.Table]:
+    found = {}
+    for name in ("volumes", "subjects", "failures"):
+        table = pq.ParquetFile(results / "tables" / f"{name}.parquet").read()
+        found[name] = table.drop_columns(["run_id"])
+    slices = pq.read_table(results / "tables" / "slices").drop_columns(["run_id"])
+    keys = ("series_id", "volume", "slice")
+    found["slices"] = slices.sort_by([(key, "ascending") for key in keys])
+    return found
+
+
+def completed_jobs(slurm: Path) -> list[str]:
+    log = slurm / "log" / "jobcomp.txt"
+    return [line for line in log.read_text().splitlines() if "JobState=COMPLETED" in line]
+
+
+def test_tables_of_slurm_equal_those_of_one_machine(slurm: Path, study: Path) -> None:
+    output = run(study, "slurm.yaml", study / "profile")
+    assert "6 series: 5 rated, 1 failed" in output
+    jobs = completed_jobs(slurm)
+    assert len(jobs) == 6, "2 convert, 2 score, merge, report"
+    assert any("TimeLimit=20" in job for job in jobs), "runtime of the rules reaches SLURM"
+    run(study, "local.yaml", ROOT / "profiles" / "local")
+    assert tables(study / "slurm") == tables(study / "local")
+
+
+def test_nothing_is_submitted_when_nothing_changed(slurm: Path, study: Path) -> None:
+    before = completed_jobs(slurm)
+    assert "nothing to do" in run(study, "slurm.yaml", study / "profile")
+    assert completed_jobs(slurm) == before
+
+
+def test_the_script_refuses_a_real_cluster(slurm: Path) -> None:
+    allowed = {key: value for key, value in os.environ.items() if key != "MRIQA_ALLOW_TEST_SLURM"}
+    done = subprocess.run(
+        [HERE / "slurm-up.sh"], env=allowed, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == REFUSED
+    assert "throwaway" in done.stderr
