@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 HALF_SCORE_AT = 4.0
 """The adverse z-score at which quality_score is one half."""
-Z_LIMIT = 20.0
+Z_LIMIT = 100.0
 """Beyond it a larger z-score says nothing more."""
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
