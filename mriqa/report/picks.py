@@ -132,7 +132,7 @@ def oddities(
     volumes have any.
     """
     available = {row["column_name"] for row in records(connection, "DESCRIBE volumes")}
-    metrics = tuple(metric for metric in RATED_METRICS if metric.name in available)
+    metrics = tuple(metric for metric in RATED_METRICS if _columns(metric) <= available)
     strata = sorted({row["stratum"] for row in rows if row["stratum"] is not None})
     if not metrics or not strata:
         return {}
@@ -149,17 +149,15 @@ def _oddities_of(
     metrics: tuple[RatedMetric, ...],
     wanted: set[tuple[str, int]],
 ) -> dict[tuple[str, int], tuple[Oddity, ...]]:
-    names = ", ".join(quoted(metric.name) for metric in metrics)
+    columns = sorted(set().union(*(_columns(metric) for metric in metrics)))
+    names = ", ".join(quoted(column) for column in columns)
     table = connection.sql(
         f"SELECT series_id, volume, {names} FROM volumes "  # noqa: S608
         "WHERE stratum = ? AND volume IS NOT NULL",
         params=[stratum],
     ).to_arrow_table()
     keys = list(zip(table["series_id"].to_pylist(), table["volume"].to_pylist(), strict=True))
-    values = {
-        metric.name: np.asarray(table[metric.name].to_numpy(), dtype=np.float64)
-        for metric in metrics
-    }
+    values = {column: np.asarray(table[column].to_numpy(), dtype=np.float64) for column in columns}
     adverse = adverse_z(values, metrics, [np.arange(len(keys))])
     medians = {name: float(np.nanmedian(column)) for name, column in values.items() if _any(column)}
     return {
@@ -167,6 +165,11 @@ def _oddities_of(
         for row, key in enumerate(keys)
         if key in wanted
     }
+
+
+def _columns(metric: RatedMetric) -> set[str]:
+    """What the z-score of a metric is computed from."""
+    return {metric.name} | ({metric.stands_in_for} if metric.stands_in_for else set())
 
 
 def _any(column: NDArray[np.float64]) -> bool:
