@@ -78,7 +78,9 @@ def test_a_failing_job_is_named_with_the_end_of_its_log(cohort: Cohort) -> None:
 @pytest.mark.slow
 def test_too_many_failures_stop_the_run_after_its_tables(cohort: Cohort) -> None:
     for number in range(4):
-        path = cohort.folder / "bids" / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_T1w.nii.gz"
+        path = (
+            cohort.folder / "bids" / f"sub-{number:02d}" / "anat" / f"sub-{number:02d}_T1w.nii.gz"
+        )
         path.write_bytes(b"")
     cohort.edit_config("min_stratum: 3", "min_stratum: 3\n  max_failed_fraction: 0.4")
     output = cohort.run(status=1)
@@ -93,7 +95,7 @@ def test_lint_is_clean(cohort: Cohort) -> None:
 
 def test_formatting_is_clean() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "--line-length", "100",
+        [sys.executable, "-m", "snakefmt", "--check",
          str(ROOT / "Snakefile"), str(ROOT / "workflow")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -129,7 +131,7 @@ def test_snakemake_report_holds_the_page_and_the_counts(cohort: Cohort) -> None:
     cohort.snakemake("--report", str(target))
     text = target.read_text()
     assert "Automatic quality assessment" in text
-    assert "index.html" in text
+    assert "compact.html" in text
     assert "reconciliation.json" in text
 
 
