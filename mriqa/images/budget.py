@@ -13,6 +13,8 @@ from mriqa.images.layout import MIB
 RESERVE_BYTES = 24 * MIB
 """For what no series accounts for: the status table, read buffers, fragmentation."""
 
+LEAST_BYTES = 32 * MIB
+"""A job whose interpreter takes nearly all of its memory still converts, in small objects."""
 LARGE_BLOCK_BYTES = 4 * MIB
 M_MMAP_THRESHOLD = -3
 """Of malloc.h."""
@@ -49,7 +51,7 @@ class MemoryBudget:
 def job_budget(mem_mb: int) -> MemoryBudget:
     """What a job of `mem_mb` MiB has left for images beside the interpreter and its libraries."""
     return_freed_memory()
-    return MemoryBudget(max(0, mem_mb * MIB - resident_bytes() - RESERVE_BYTES))
+    return MemoryBudget(max(LEAST_BYTES, mem_mb * MIB - resident_bytes() - RESERVE_BYTES))
 
 
 def return_freed_memory() -> None:

@@ -33,6 +33,8 @@ class SeriesPlan:
 
     placement: Placement
     layout: Layout
+    reorders: bool
+    """Whether voxels must be copied into another order of axes or bytes."""
 
     @property
     def reads_whole_volumes(self) -> bool:
@@ -45,9 +47,7 @@ class SeriesPlan:
     @property
     def memory_bytes(self) -> int:
         """The most that converting it holds at a time."""
-        object_bytes = BUFFERS * self.layout.object_bytes
-        if self.placement.axes != (2, 1, 0):
-            object_bytes += self.layout.object_bytes
+        object_bytes = (BUFFERS + self.reorders) * self.layout.object_bytes
         volume_bytes = int(np.prod(self.layout.shape_zyx)) * self.layout.itemsize
         return object_bytes + (volume_bytes if self.reads_whole_volumes else 0)
 
@@ -62,24 +62,40 @@ def plan_series(
     header = source.header
     axis = settings.slice_axis.get(contrast)
     placement = place(header.zooms_mm, header.affine, header.slice_dimension, axis)
-    shape = tuple(header.shape_ijk[axis] for axis in placement.axes)
+    z, y, x = placement.axes
+    shape = (header.shape_ijk[z], header.shape_ijk[y], header.shape_ijk[x])
     if shape[0] < MIN_SLICES or min(shape[1:]) < MIN_IN_PLANE:
         source.fail(
             ErrorCode.TOO_SMALL,
             f"{shape[0]} slices of {shape[1]} x {shape[2]} voxels; {MIN_SLICES} slices of "
             f"{MIN_IN_PLANE} x {MIN_IN_PLANE} are the least",
         )
-    largest = settings.object_mb * MIB
-    for object_bytes in (largest, min(largest, memory_bytes // (2 * BUFFERS)), 1):
-        layout = plan_layout(header.n_volumes, shape, header.dtype.itemsize, object_bytes)  # type: ignore[arg-type]
-        plan = SeriesPlan(placement, layout)
+    reorders = placement.axes != (2, 1, 0) or not header.dtype.isnative
+    plans = [
+        SeriesPlan(placement, layout, reorders)
+        for layout in layouts(header.n_volumes, shape, header.dtype.itemsize, settings.object_mb)
+    ]
+    for plan in plans:
         if plan.memory_bytes <= memory_bytes:
             return plan
     return source.fail(
         ErrorCode.OUT_OF_MEMORY,
-        f"needs {plan.memory_bytes // MIB + 1} MiB at once, the job has {memory_bytes // MIB} MiB; "
-        "raise resources.convert_mem_mb",
+        f"needs {plans[-1].memory_bytes // MIB + 1} MiB at once, the job has "
+        f"{memory_bytes // MIB} MiB for images; raise resources.convert_mem_mb",
     )
+
+
+def layouts(
+    n_volumes: int, shape_zyx: tuple[int, int, int], itemsize: int, object_mb: int
+) -> Iterator[Layout]:
+    """From objects of `object_mb` down to one slice each, by halves.
+
+    By halves, so that what is stored does not follow every small change of the memory.
+    """
+    object_bytes = object_mb * MIB
+    while object_bytes:
+        yield plan_layout(n_volumes, shape_zyx, itemsize, object_bytes)
+        object_bytes //= 2
 
 
 def store_series(
