@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
-from conftest import Cohort
+from tiny_cohort import Cohort
+
 from mriqa.run.lock import LOCK_NAME, read_owner, run_processes
 
 
@@ -119,7 +120,11 @@ def test_what_a_killed_mriqa_left_running_is_ended_first(cohort: Cohort) -> None
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_leaves_no_process_and_no_lock(
     cohort: Cohort, number: signal.Signals

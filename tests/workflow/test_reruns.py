@@ -5,7 +5,7 @@ import shutil
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cohort, write_participants, write_subject
+from tiny_cohort import Cohort, write_participants, write_subject
 
 SHARD_OUTPUTS = ("convert/*", "zarr/**/*", "scores/*")
 
@@ -99,7 +99,7 @@ def test_a_replaced_file_reruns_its_shard_only(cohort: Cohort) -> None:
 
 def test_a_corrected_age_reruns_the_tables_only(cohort: Cohort) -> None:
     before = cohort.mtimes("shards/*", *SHARD_OUTPUTS)
-    write_participants(cohort.folder / "bids", {number: 70 for number in range(8)})
+    write_participants(cohort.folder / "bids", dict.fromkeys(range(8), 70))
     assert stages(cohort.run()) == {"merge", "report"}
     assert changed(before, cohort.mtimes("shards/*", *SHARD_OUTPUTS)) == set()
     assert set(cohort.tables()["volumes"]["age"].to_pylist()) == {70.0}

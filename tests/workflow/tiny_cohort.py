@@ -1,0 +1,125 @@
+"""A tiny cohort on disk, and `mriqa run` on it as a user starts it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """\
+results: results
+cohort:
+  name: tiny
+  sources:
+    - {kind: bids, path: bids}
+  withdrawn: withdrawn.txt
+  shard_series: 3
+rating:
+  min_stratum: 3
+report:
+  worst: 1
+  random: 1
+"""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A folder with a BIDS dataset, `config.yaml` and `results`."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "mriqa", "run", "config.yaml", *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`mriqa run`, in a process group of its own, not waited for."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """`mriqa run` to its end; everything it printed."""
+        process = self.start(*arguments)
+        output = process.communicate(timeout=300)[0]
+        assert process.returncode == status, output
+        return output
+
+    def snakemake(self, *arguments: str, status: int = 0) -> str:
+        """Plain `snakemake`, as the README says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+             "--configfile", "config.yaml", *arguments],
+            cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def edit_config(self, old: str, new: str) -> None:
+        text = self.config.read_text()
+        assert old in text
+        self.config.write_text(text.replace(old, new))
+
+    def mtimes(self, *patterns: str) -> dict[str, int]:
+        """Modification time of every file below `results` that matches."""
+        found = {}
+        for pattern in patterns or ("**/*",):
+            for path in self.results.glob(pattern):
+                name = str(path.relative_to(self.results))
+                if path.is_file() and not name.startswith((".snakemake", ".mriqa", "logs")):
+                    found[name] = path.stat().st_mtime_ns
+        return found
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The published tables without what differs from run to run."""
+        tables = {}
+        for name in ("volumes", "subjects", "failures"):
+            table = pq.ParquetFile(self.results / "tables" / f"{name}.parquet").read()
+            tables[name] = table.drop_columns(["run_id"])
+        slices = pq.read_table(self.results / "tables" / "slices").drop_columns(["run_id"])
+        keys = ["series_id", "volume", "slice"]
+        tables["slices"] = slices.sort_by([(key, "ascending") for key in keys])
+        return tables
+
+
+def write_subject(bids: Path, number: int, *, noise: float = 10.0, seed: int = 0) -> Path:
+    """One T1w volume, 32x32x24, of a cylinder in noise."""
+    subject = f"sub-{number:02d}"
+    path = bids / subject / "anat" / f"{subject}_T1w.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, number])
+    x, y, _ = np.mgrid[:32, :32, :24]
+    body = 300.0 * ((x - 16) ** 2 + (y - 16) ** 2 < 140)
+    real, imaginary = rng.normal(0, noise, (2, *body.shape))
+    image = nib.Nifti1Image(
+        np.hypot(body + real, imaginary).astype(np.int16), np.diag([2.0, 2.0, 4.0, 1.0])
+    )
+    nib.save(image, path)
+    return path
+
+
+def write_participants(bids: Path, ages: dict[int, int]) -> None:
+    rows = "".join(f"sub-{number:02d}\t{age}\tF\n" for number, age in sorted(ages.items()))
+    (bids / "participants.tsv").write_text("participant_id\tage\tsex\n" + rows)
