@@ -1,5 +1,7 @@
 """What a run ends with: counts, where the tables are, and a question put to them."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -28,8 +30,15 @@ def describe_results(config: Config) -> str:
     ]
     if config.evaluation.truth is not None:
         lines.append(f"evaluation: {results / 'evaluation'}")
-    lines += ["", f'$ mriqa query {results} "{QUESTION}"', run_query(results, QUESTION)]
+    question = f'{_own_command()} query {shlex.quote(str(results))} "{QUESTION}"'
+    lines += ["", f"$ {question}", run_query(results, QUESTION)]
     return "\n".join(lines)
+
+
+def _own_command() -> str:
+    """How this program was called, to be copied into the same shell."""
+    called = sys.argv[0]
+    return "python -m mriqa" if called.endswith("__main__.py") else shlex.quote(called)
 
 
 def check_failed_fraction(config: Config) -> None:
