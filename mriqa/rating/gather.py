@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mriqa.cohort.manifest import COHORT_SCHEMA, shard_name
+from mriqa.cohort.manifest import shard_name
 from mriqa.errors import UserError
 from mriqa.metrics import VOLUME_COLUMNS
 from mriqa.rating.score import SCORE_SCHEMA
@@ -37,21 +37,6 @@ _FROM_COHORT = (
     "shard",
 )
 ORDER = "subject, session NULLS FIRST, series_id, volume NULLS FIRST"
-
-
-def read_index(results: Path) -> pa.Table:
-    """`cohort.parquet`; raises UserError if it is not there or of another version."""
-    path = results / "cohort.parquet"
-    try:
-        cohort = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there; run `mriqa index CONFIG` first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); index again") from error
-    missing = set(COHORT_SCHEMA.names) - set(cohort.column_names)
-    if missing:
-        raise UserError(f"{path}: lacks {sorted(missing)}; index again with this version")
-    return cohort
 
 
 def score_files(results: Path, cohort: pa.Table) -> list[Path]:

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from mriqa import __version__
+from mriqa.cohort.manifest import read_cohort
 from mriqa.config import RatingSection, section_json
 from mriqa.files import remove_leftovers, replacing, replacing_folder, write_json
 from mriqa.rating.gather import (
@@ -23,7 +24,6 @@ from mriqa.rating.gather import (
     account,
     connect_scores,
     gather_volumes,
-    read_index,
     score_files,
 )
 from mriqa.rating.published import FAILURES, RUNS, SLICE_FILES, SLICES, SUBJECTS, VOLUMES
@@ -72,7 +72,7 @@ def publish_tables(
 
     Raises UserError if a shard has no scores, ReconciliationError if a series is unaccounted for.
     """
-    cohort = read_index(results)
+    cohort = read_cohort(results / "cohort.parquet")
     files = score_files(results, cohort)
     remove_leftovers(results, "tables")
     with (

@@ -88,7 +88,10 @@ def scores(summary: Summary) -> Html:
     """Distribution of quality_score by contrast and site, and the table of ratings."""
     limits = _thresholds(summary)
     panels = []
+    unrated = [overall.contrast for overall in summary.overall if not overall.counts["ok"]]
     for overall in summary.overall:
+        if overall.contrast in unrated:
+            continue
         sites = [group for group in summary.groups if group.contrast == overall.contrast]
         head = element(
             "figcaption", overall.contrast, element("span", f"{count(overall.counts['ok'])} rated")
@@ -99,7 +102,8 @@ def scores(summary: Summary) -> Html:
         "Scores by contrast and site",
         _meaning(limits),
         _legend(),
-        element("div", *panels, class_="panels") if panels else note("There are no volumes."),
+        element("div", *panels, class_="panels") if panels else note("There are no rated volumes."),
+        note(f"Without any rated volume: {', '.join(unrated)}.") if unrated else None,
         ratings_table(summary.groups),
     )
 

@@ -1,5 +1,6 @@
 """SQL over a results folder with DuckDB."""
 
+import re
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -21,21 +22,28 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
         raise UserError(f"{tables}: no tables there; run `mriqa run CONFIG` first")
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
     for name in ("volumes", "subjects", "failures", "runs"):
-        _view(connection, name, tables / f"{name}.parquet", "")
+        _view(connection, name, f"{_literal(tables)}/{name}.parquet")
     if any((tables / "slices").glob("*/*.parquet")):
         _view(
             connection,
             "slices",
-            tables / "slices" / "*" / "*.parquet",
+            f"{_literal(tables)}/slices/*/*.parquet",
             ", hive_partitioning = true, hive_types = {'contrast': VARCHAR}",
         )
     if (results / "cohort.parquet").is_file():
-        _view(connection, "cohort", results / "cohort.parquet", "")
+        _view(connection, "cohort", f"{_literal(results)}/cohort.parquet")
     return connection
 
 
-def _view(connection: duckdb.DuckDBPyConnection, name: str, path: Path, options: str) -> None:
-    quoted = str(path).replace("'", "''")
+def _literal(path: Path) -> str:
+    """A path for DuckDB, in which `*`, `?` and `[` mean themselves."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _view(
+    connection: duckdb.DuckDBPyConnection, name: str, pattern: str, options: str = ""
+) -> None:
+    quoted = pattern.replace("'", "''")
     source = f"read_parquet('{quoted}'{options})"
     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # our names
 

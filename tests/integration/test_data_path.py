@@ -294,3 +294,11 @@ def test_query_answers_and_refuses(results):
         run_query(results, "SELECT no_such FROM volumes")
     with pytest.raises(UserError, match="no tables there"):
         run_query(results / "nowhere", "SELECT 1")
+
+
+def test_a_results_folder_may_have_any_name(results, tmp_path):
+    odd = tmp_path / "it's [a] *good* results?"
+    odd.mkdir()
+    (odd / "tables").symlink_to(results / "tables", target_is_directory=True)
+    answer = run_query(odd, "SELECT count(*) AS n FROM slices")
+    assert str(14 * SHAPE[2]) in answer

@@ -182,7 +182,7 @@ def test_a_damaged_store_costs_its_pictures_only(stored, tmp_path):
 
 def test_no_rows_no_failures_no_runs_and_only_failures(tmp_path):
     nothing = write(tmp_path / "nothing", [])
-    assert "There are no volumes." in nothing.words
+    assert "There are no rated volumes." in nothing.words
     assert "Nothing failed." in nothing.words
     rows = synthetic.make_rows(60)
     fine = write(tmp_path / "fine", [row for row in rows if row["status"] == "ok"])
