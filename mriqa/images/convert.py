@@ -72,8 +72,8 @@ def convert_shard(
         conversion = Conversion(temporary, settings, job_budget(mem_mb))
         rows = track(converted(conversion, all_series, threads), len(all_series), "convert")
         by_id = {row["series_id"]: row for row in rows}
+        ordered = [by_id[series.series_id] for series in all_series]
         status.unlink(missing_ok=True)  # of the store that is replaced now
-    ordered = [by_id[series.series_id] for series in all_series]
     with refusals_stop(status):
         write_parquet(status, pa.Table.from_pylist(ordered, schema=CONVERT_SCHEMA))
 
@@ -135,17 +135,20 @@ def converted(conversion: Conversion, all_series: list[Series], threads: int) ->
     stopped = Event()
 
     def convert_one(number: int) -> None:
-        if not stopped.is_set():
+        if stopped.is_set():
+            return
+        try:
             done.put(conversion.convert(all_series[number]))
+        except BaseException as error:  # raised in the main thread
+            stopped.set()
+            done.put(error)
 
     def convert_all() -> None:
         try:
             tasks = [delayed(convert_one)(number) for number in range(len(all_series))]
             compute(*tasks, scheduler="threads", num_workers=threads)
+        finally:
             done.put(None)
-        except BaseException as error:  # raised in the main thread
-            stopped.set()
-            done.put(error)
 
     worker = Thread(target=convert_all, name="convert", daemon=True)
     worker.start()
@@ -154,7 +157,7 @@ def converted(conversion: Conversion, all_series: list[Series], threads: int) ->
             if isinstance(item, BaseException):
                 raise item
             yield item
-    finally:
+    finally:  # nobody may still write when the caller clears up
         stopped.set()
         worker.join()
 

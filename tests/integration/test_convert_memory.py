@@ -30,8 +30,10 @@ if int(file_limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_limit), int(file_limit)))
 convert_shard(Path(manifest), Path(store), Path(status), settings=ConvertSection(),
               threads=int(threads), mem_mb=int(mem_mb))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(int(peak[0].split()[1]) // 1024)
 """
+# Not getrusage's ru_maxrss: that begins with the memory of the process that started this one.
 
 
 def start_job(manifest, folder, *, threads=2, mem_mb=1000, file_limit=0):
