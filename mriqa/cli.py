@@ -179,9 +179,9 @@ def _docs(parsed: argparse.Namespace) -> None:
 
 def _index(parsed: argparse.Namespace) -> None:
     from mriqa.config import load_config
-    from mriqa.run.index import index_results
+    from mriqa.run.index import index_alone
 
-    print(index_results(load_config(parsed.config)))
+    print(index_alone(load_config(parsed.config)))
 
 
 def _convert(parsed: argparse.Namespace) -> None:

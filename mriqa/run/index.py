@@ -3,9 +3,16 @@
 from mriqa.cohort.index import IndexSummary, index_cohort
 from mriqa.config import Config
 from mriqa.files import write_text
+from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
 
 MARKS = "indexed-*.txt"
+
+
+def index_alone(config: Config) -> IndexSummary:
+    """`mriqa index`: like `index_results`, but refuses while another run works on the results."""
+    with hold_or_join(config.results):
+        return index_results(config)
 
 
 def index_results(config: Config) -> IndexSummary:

@@ -56,6 +56,9 @@ def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[
         monitor = _watch(command, settings, lock)
     if monitor.nothing_to_do:
         say("nothing to do: everything is up to date")
+    if not (settings.results / "tables" / "runs.parquet").is_file():
+        say("done; no tables yet, as Snakemake was told to stop before them")
+        return
     say(describe_results(settings))
     check_failed_fraction(settings)
 

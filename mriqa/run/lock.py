@@ -74,12 +74,31 @@ def hold(results: Path) -> Iterator[RunLock]:
         lock.release()
 
 
-def hold_for_process(results: Path) -> None:
-    """Hold `results` until this process ends, unless the run that started it holds it already."""
-    owner = read_owner(results / LOCK_NAME)
-    if owner and owner.token == os.environ.get(TOKEN_VARIABLE):
+@contextmanager
+def hold_or_join(results: Path) -> Iterator[None]:
+    """Hold `results`, or work under the lock of the run that started this process."""
+    if _started_by_holder(results):
+        yield
         return
-    atexit.register(take(results).release)
+    with hold(results):
+        yield
+
+
+def hold_for_process(results: Path) -> None:
+    """Hold `results` until this process ends, unless the run that started it holds it already.
+
+    Processes that it starts later carry its token.
+    """
+    if _started_by_holder(results):
+        return
+    lock = take(results)
+    os.environ[TOKEN_VARIABLE] = lock.owner.token
+    atexit.register(lock.release)
+
+
+def _started_by_holder(results: Path) -> bool:
+    owner = read_owner(results / LOCK_NAME)
+    return owner is not None and owner.token == os.environ.get(TOKEN_VARIABLE)
 
 
 def take(results: Path) -> RunLock:

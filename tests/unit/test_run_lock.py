@@ -16,6 +16,7 @@ from mriqa.run.lock import (
     end_processes,
     hold,
     hold_for_process,
+    hold_or_join,
     read_owner,
     run_processes,
     take,
@@ -130,6 +131,8 @@ def test_jobs_of_a_holding_run_do_not_take_the_lock(
     with hold(tmp_path) as lock:
         monkeypatch.setenv(TOKEN_VARIABLE, lock.owner.token)
         hold_for_process(tmp_path)
+        with hold_or_join(tmp_path):
+            assert read_owner(lock.path) == lock.owner
         assert read_owner(lock.path) == lock.owner
         monkeypatch.delenv(TOKEN_VARIABLE)
         with pytest.raises(UserError, match="works on this folder"):

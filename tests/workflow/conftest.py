@@ -1,6 +1,7 @@
 """A tiny cohort after its first run; see tiny_cohort.py."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def cohort(finished: tuple[Path, Path]) -> Cohort:
+def cohort(finished: tuple[Path, Path]) -> Iterator[Cohort]:
     """The cohort after a finished run; whatever a test does to it is undone."""
     folder, copy = finished
     shutil.rmtree(folder)
     shutil.copytree(copy, folder, symlinks=True)
-    return Cohort(folder)
+    cohort = Cohort(folder)
+    yield cohort
+    cohort.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
-from tiny_cohort import Cohort
+from tiny_cohort import LOCAL, Cohort
 
 from mriqa.run.lock import LOCK_NAME, read_owner, run_processes
 
@@ -151,8 +151,9 @@ def test_a_second_run_refuses_and_the_first_finishes(cohort: Cohort) -> None:
     refusal = cohort.run(status=2)
     assert f"process {first.pid} on" in refusal
     assert "works on this folder" in refusal
+    assert "works on this folder" in cohort.verb("index", "config.yaml", status=2)
     # plain snakemake is refused as well, by our lock or by its own
-    refusal = cohort.snakemake("--cores", "1", status=1)
+    refusal = cohort.snakemake("--profile", LOCAL, status=1)
     assert "works on this folder" in refusal or "cannot be locked" in refusal
     output = first.communicate(timeout=300)[0]
     assert first.returncode == 0, output

@@ -6,15 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_cohort import ROOT, Cohort
-
-LOCAL = ("--profile", str(ROOT / "profiles" / "local"))
+from tiny_cohort import LOCAL, ROOT, Cohort
 
 
 def test_plain_snakemake_indexes_first_and_gives_the_same_tables(fresh: Cohort) -> None:
-    planned = fresh.snakemake(*LOCAL, "--dry-run")
+    planned = fresh.snakemake("--profile", LOCAL, "--dry-run")
     assert "index_cohort" in planned
-    fresh.snakemake(*LOCAL)
+    fresh.snakemake("--profile", LOCAL)
     tables = fresh.tables()
     assert tables["volumes"].num_rows == 8
     # and `mriqa run` has nothing left to do
@@ -24,7 +22,7 @@ def test_plain_snakemake_indexes_first_and_gives_the_same_tables(fresh: Cohort) 
 
 def test_plain_snakemake_sees_a_changed_section(cohort: Cohort) -> None:
     cohort.edit_config("rating:", "score: {foreground_percentile: 98}\nrating:")
-    planned = cohort.snakemake(*LOCAL, "--dry-run")
+    planned = cohort.snakemake("--profile", LOCAL, "--dry-run")
     assert re.search(r"score_shard +3\n", planned)
     assert not re.search(r"convert_shard +\d", planned)
     assert not re.search(r"index_cohort +\d", planned)
@@ -32,14 +30,14 @@ def test_plain_snakemake_sees_a_changed_section(cohort: Cohort) -> None:
 
 def test_a_changed_cohort_section_indexes_again(cohort: Cohort) -> None:
     cohort.edit_config("withdrawn: withdrawn.txt", "seed: 3")
-    planned = cohort.snakemake(*LOCAL, "--dry-run")
+    planned = cohort.snakemake("--profile", LOCAL, "--dry-run")
     assert re.search(r"index_cohort +1\n", planned)
     assert not re.search(r"convert_shard +\d", planned)
 
 
 def test_wrong_configuration_stops_before_any_work(fresh: Cohort) -> None:
     fresh.edit_config("min_stratum: 3", "min_stratum: 2\n  pas_from: 0.9")
-    for output in (fresh.snakemake(*LOCAL, status=1), fresh.run(status=2)):
+    for output in (fresh.snakemake("--profile", LOCAL, status=1), fresh.run(status=2)):
         assert "rating.min_stratum" in output
         assert "rating.pas_from: no such key" in output
         assert "Traceback" not in output

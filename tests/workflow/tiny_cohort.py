@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCAL = str(ROOT / "profiles" / "local")
 CONFIG = """\
 results: results
 cohort:
@@ -33,6 +34,7 @@ class Cohort:
     """A folder with a BIDS dataset, `config.yaml` and `results`."""
 
     folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def results(self) -> Path:
@@ -50,7 +52,7 @@ class Cohort:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`mriqa run`, in a process group of its own, not waited for."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment(),
@@ -59,6 +61,15 @@ class Cohort:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what a failed test left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate()
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """`mriqa run` to its end; everything it printed."""
@@ -67,12 +78,20 @@ class Cohort:
         assert process.returncode == status, output
         return output
 
+    def verb(self, *arguments: str, status: int = 0) -> str:
+        """Any other verb of `mriqa`; everything it printed."""
+        return self._output([sys.executable, "-m", "mriqa", *arguments], status)
+
     def snakemake(self, *arguments: str, status: int = 0) -> str:
         """Plain `snakemake`, as the README says."""
+        snakefile = str(ROOT / "Snakefile")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile]
+        return self._output([*command, "--configfile", "config.yaml", *arguments], status)
+
+    def _output(self, command: list[str], status: int) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-             "--configfile", "config.yaml", *arguments],
-            cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False,
+            command, cwd=self.folder, env=self.environment(),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
