@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from mriqa.run.lock import LOCK_NAME, read_owner
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -58,7 +61,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bids" / "dataset_description.json").write_text(
         json.dumps({"Name": "tiny", "BIDSVersion": "1.9.0"})
     )
-    for name in ("local", "slurm"):
+    for name in ("local", "slurm", "killed"):
         config = {
             "results": name,
             "cohort": {
@@ -78,18 +81,40 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(study: Path, config: str, profile: Path) -> str:
-    done = subprocess.run(
+def start(study: Path, config: str, profile: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "mriqa", "run", config, "--profile", str(profile)],
         cwd=study,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=540,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+
+
+def run(study: Path, config: str, profile: Path) -> str:
+    process = start(study, config, profile)
+    output = process.communicate(timeout=540)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def queued_jobs() -> list[str]:
+    """Jobs that wait or run, by their number."""
+    squeue = ["squeue", "-h", "-o", "%i", "-t", "PD,R,CF"]
+    return subprocess.run(squeue, capture_output=True, text=True, check=True).stdout.split()
+
+
+def start_until_queued(study: Path) -> subprocess.Popen[str]:
+    """A run on SLURM, left alone as soon as SLURM has a job of it."""
+    process = start(study, "killed.yaml", study / "profile")
+    until = time.monotonic() + 120
+    while not queued_jobs():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return process
 
 
 def tables(results: Path) -> dict[str, pa.Table]:
@@ -122,6 +147,29 @@ def test_nothing_is_submitted_when_nothing_changed(slurm: Path, study: Path) -> 
     before = completed_jobs(slurm)
     assert "nothing to do" in run(study, "slurm.yaml", study / "profile")
     assert completed_jobs(slurm) == before
+
+
+def test_a_stopped_run_cancels_its_jobs(slurm: Path, study: Path) -> None:
+    process = start_until_queued(study)
+    process.terminate()
+    output = process.communicate(timeout=120)[0]
+    assert "stopped by SIGTERM" in output
+    assert queued_jobs() == []
+
+
+def test_a_killed_run_is_finished_and_its_old_jobs_cancelled(slurm: Path, study: Path) -> None:
+    process = start_until_queued(study)
+    # until the lock has the name under which SLURM knows the jobs
+    lock = study / "killed" / LOCK_NAME
+    until = time.monotonic() + 60
+    while (owner := read_owner(lock)) is None or owner.slurm_run is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    output = run(study, "killed.yaml", study / "profile")
+    assert f"the run of process {process.pid} was killed" in output
+    assert tables(study / "killed") == tables(study / "local")
 
 
 def test_the_script_refuses_a_real_cluster(slurm: Path) -> None:

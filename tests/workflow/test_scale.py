@@ -1,0 +1,29 @@
+"""A cohort of 50,000 series is planned by Snakemake within memory; bench_dryrun.py times it."""
+
+import importlib.util
+import re
+import resource
+from pathlib import Path
+from types import ModuleType
+
+from tiny_cohort import ROOT
+
+
+def load_bench() -> ModuleType:
+    path = ROOT / "tests" / "benchmarks" / "bench_dryrun.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_fifty_thousand_series_are_a_thousand_jobs(tmp_path: Path) -> None:
+    bench = load_bench()
+    config = bench.make_cohort(tmp_path, bench.SHARDS)
+    _, output = bench.dry_run(config)
+    for rule, jobs in (("convert_shard", 500), ("score_shard", 500), ("merge_scores", 1)):
+        assert re.search(rf"{rule} +{jobs}\n", output), rule
+    # the largest process that this one has waited for is at least as large as the dry run
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 < 500
