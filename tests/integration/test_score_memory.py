@@ -17,11 +17,12 @@ from mriqa.images.convert import convert_shard
 MEM_MB = 256
 SHAPE = (96, 96, 48, 900)  # int16: 796 MB, three times MEM_MB
 
+# ru_maxrss would begin with the memory of the test's own process
 RUN = """
-import resource, sys
+import re, sys
 from mriqa.cli import main
 code = main(sys.argv[1:])
-print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(code, int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
 
 
