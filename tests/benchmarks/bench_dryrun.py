@@ -5,11 +5,11 @@ same dry run of one shard: starting Python, Snakemake and reading the Snakefile.
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -64,33 +64,49 @@ def _members(number: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def dry_run(config: Path) -> tuple[float, str]:
-    """Milliseconds and output of one dry run."""
+@dataclass(frozen=True)
+class DryRun:
+    """What one dry run took and printed."""
+
+    ms: float
+    memory_mb: float
+    output: str
+
+
+def dry_run(config: Path) -> DryRun:
+    """Plan the cohort of `config` in a Snakemake of its own."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SOURCE / "Snakefile")]
     command += ["--configfile", config.name, "--profile", str(SOURCE / "profiles" / "local"), "-n"]
+    log = config.with_suffix(".log")
     start = time.perf_counter()
-    done = subprocess.run(
-        command, cwd=config.parent, env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return (time.perf_counter() - start) * 1000, done.stdout + done.stderr
+    with log.open("w") as sink:
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+        process = subprocess.Popen(
+            command, cwd=config.parent, env=environment, stdout=sink, stderr=sink
+        )
+        # not wait(): this gives the memory of that process alone
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    elapsed_ms = (time.perf_counter() - start) * 1000
+    if process.returncode:
+        raise RuntimeError(log.read_text())
+    return DryRun(elapsed_ms, usage.ru_maxrss / 1024, log.read_text())
 
 
 def run() -> list[dict[str, Any]]:
     """Time and memory, big and small cohort alternating."""
-    times: dict[int, list[float]] = {1: [], SHARDS: []}
+    runs: dict[int, list[DryRun]] = {1: [], SHARDS: []}
     with tempfile.TemporaryDirectory() as scratch:
         configs = {}
-        for shards in times:
+        for shards in runs:
             folder = Path(scratch) / str(shards)
             folder.mkdir()
             configs[shards] = make_cohort(folder, shards)
         for _ in range(ROUNDS):
             for shards, config in configs.items():
-                times[shards].append(dry_run(config)[0])
-    # of the largest child so far: the big dry run
-    memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    ours, floor = median(times[SHARDS]), median(times[1])
+                runs[shards].append(dry_run(config))
+    memory_mb = max(one.memory_mb for one in runs[SHARDS])
+    ours, floor = (median(one.ms for one in runs[shards]) for shards in (SHARDS, 1))
     what = f"{SHARDS * SERIES} series in {SHARDS} shards, {2 * SHARDS + 2} jobs"
     return [
         {

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import resource
 from pathlib import Path
 from types import ModuleType
 
@@ -22,8 +21,7 @@ def load_bench() -> ModuleType:
 def test_fifty_thousand_series_are_a_thousand_jobs(tmp_path: Path) -> None:
     bench = load_bench()
     config = bench.make_cohort(tmp_path, bench.SHARDS)
-    _, output = bench.dry_run(config)
+    planned = bench.dry_run(config)
     for rule, jobs in (("convert_shard", 500), ("score_shard", 500), ("merge_scores", 1)):
-        assert re.search(rf"{rule} +{jobs}\n", output), rule
-    # the largest process that this one has waited for is at least as large as the dry run
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 < 500
+        assert re.search(rf"{rule} +{jobs}\n", planned.output), rule
+    assert planned.memory_mb < 500
