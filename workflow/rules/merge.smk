@@ -20,7 +20,6 @@ rule merge_scores:
         "logs/merge.log",
     conda:
         "../envs/mriqa.yaml"
-    threads: 2
     resources:
         mem_mb=PLAN.mem_mb("merge"),
         runtime=PLAN.runtime("merge"),
@@ -30,5 +29,4 @@ rule merge_scores:
     message:
         "Rate the cohort and write its tables"
     shell:
-        "mriqa merge . --settings {params.settings:q} --threads {threads}"
-        " --mem-mb {resources.mem_mb} > {log} 2>&1"
+        "mriqa merge . --settings {params.settings:q} --mem-mb {resources.mem_mb} > {log} 2>&1"
