@@ -57,7 +57,10 @@ def connect_scores(
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the views `scores` and `cohort`; spills into `scratch`."""
     for file in files:
-        schema = pq.read_schema(file)
+        try:
+            schema = pq.read_schema(file)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{file}: damaged ({error}); delete it and run again") from None
         if not schema.equals(SCORE_SCHEMA, check_metadata=False):
             raise UserError(f"{file}: scores of another version; delete it and run again")
     connection = duckdb.connect(

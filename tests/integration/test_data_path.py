@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -302,3 +303,12 @@ def test_a_results_folder_may_have_any_name(results, tmp_path):
     (odd / "tables").symlink_to(results / "tables", target_is_directory=True)
     answer = run_query(odd, "SELECT count(*) AS n FROM slices")
     assert str(14 * SHAPE[2]) in answer
+
+
+def test_a_damaged_score_file_is_named(results, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(results, copy)
+    victim = copy / "scores" / f"{shard_name(2)}.parquet"
+    victim.write_bytes(victim.read_bytes()[:-100])
+    with pytest.raises(UserError, match="shard-00002.parquet: damaged.*delete it and run again"):
+        publish_tables(copy, RATING)

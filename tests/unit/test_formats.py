@@ -1,0 +1,31 @@
+"""A stage whose output changes its shape must raise its FORMAT_VERSION, or old files stay in use."""
+
+import hashlib
+
+import pytest
+
+from mriqa.images import convert, store
+from mriqa.rating import score
+
+KNOWN = {
+    "convert": (1, "778112bec9dc"),
+    "score": (1, "24588b76d8cb"),
+}
+
+
+def digest(schema) -> str:
+    listed = "\n".join(f"{field.name} {field.type} {field.nullable}" for field in schema)
+    return hashlib.sha256(listed.encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("stage", "version", "schema"),
+    [
+        ("convert", store.FORMAT_VERSION, convert.CONVERT_SCHEMA),
+        ("score", score.FORMAT_VERSION, score.SCORE_SCHEMA),
+    ],
+)
+def test_a_changed_schema_has_a_new_version(stage, version, schema):
+    assert (version, digest(schema)) == KNOWN[stage], (
+        f"the columns of `{stage}` changed: raise its FORMAT_VERSION, then note it here"
+    )
