@@ -1,4 +1,4 @@
-"""A stage whose output changes its shape must raise its FORMAT_VERSION, or old files stay in use."""
+"""A stage whose output changes its shape raises its FORMAT_VERSION, or old files stay in use."""
 
 import hashlib
 
