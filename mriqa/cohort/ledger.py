@@ -30,6 +30,9 @@ from mriqa.files import TEMPORARY_MARK, sync_folder, write_parquet, write_parque
 
 READ_THREADS = 8
 STAGE_FOLDERS = ("shards", "convert", "zarr", "scores")
+MADE_FROM_MANIFEST = ("convert", "scores")
+LAST_OF_TABLES = Path("tables", "reconciliation.json")
+"""The one file of the tables whose absence makes `merge` due."""
 Identity = tuple[int, int]
 """Size and mtime: the same file as before, as far as `index` can tell."""
 
@@ -101,6 +104,7 @@ def write_shards(
         old = ledger.manifests.get(number)
         if old is not None and old.equals(table):
             continue
+        _forget_outputs(results, number)
         write_parquet(folder / f"{shard_name(number)}.parquet", table)
         (changed if number in ledger.manifests else new).append(number)
     removed = sorted(set(ledger.manifests) - set(rows))
@@ -111,6 +115,25 @@ def write_shards(
     if removed:
         sync_folder(folder)
     return ShardChanges(tuple(new), tuple(changed), tuple(removed))
+
+
+def _forget_outputs(results: Path, number: int) -> None:
+    """Remove what was made from the manifest that is about to be replaced.
+
+    Its age would tell as well, were all clocks right: with one that is wrong, a replaced file would
+    keep the rating of the old one. The store stays: `convert` replaces it, and readers can go on.
+    """
+    _forget_tables(results)
+    for stage in MADE_FROM_MANIFEST:
+        (results / stage / f"{shard_name(number)}.parquet").unlink(missing_ok=True)
+
+
+def _forget_tables(results: Path) -> None:
+    """Make `merge` due whatever the clocks say; the tables themselves stay until it replaces them.
+
+    First of all, so that a kill at any moment leaves it due.
+    """
+    (results / LAST_OF_TABLES).unlink(missing_ok=True)
 
 
 def changed_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) -> pa.Table | None:
@@ -132,6 +155,7 @@ def changed_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) ->
 
 def write_cohort(results: Path, table: pa.Table) -> None:
     """Write `cohort.parquet`: last, so that it never names a shard that is not there."""
+    _forget_tables(results)
     write_parquet(results / "cohort.parquet", table)
 
 

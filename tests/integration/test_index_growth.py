@@ -237,6 +237,47 @@ def add_status(out, number, digests) -> None:
     pq.write_table(status, out / "convert" / f"{shard_name(number)}.parquet")
 
 
+def made_outputs(out) -> set[str]:
+    """Outputs of all later stages, made by a machine whose clock is a day ahead."""
+    for number in list_shards(out):
+        for stage in ("convert", "scores"):
+            add_file(out, f"{stage}/{shard_name(number)}.parquet", b"made from the manifest")
+    add_file(out, "tables/reconciliation.json", b"{}")
+    add_file(out, "tables/volumes.parquet", b"the analyst's")
+    made = {
+        str(path.relative_to(out)) for path in out.glob("[cst]*/*") if "shards" not in str(path)
+    }
+    for name in made:
+        os.utime(out / name, ns=(2**62, 2**62))
+    return made
+
+
+def left_outputs(out, made) -> set[str]:
+    return {name for name in made if (out / name).exists()}
+
+
+def test_nothing_made_from_an_old_manifest_survives_whatever_the_clocks_say(grown):
+    root, out = grown
+    made = made_outputs(out)
+    again(root, out)
+    assert left_outputs(out, made) == made, "nothing changed"
+    changed = shards_of(out)["demo_sub-003_T1w"]
+    path = next(root.glob("sub-003/**/*_T1w.nii.gz"))
+    path.write_bytes(b"x" * 137)
+    again(root, out)
+    shard = f"{shard_name(changed)}.parquet"
+    gone = {f"convert/{shard}", f"scores/{shard}", "tables/reconciliation.json"}
+    assert made - left_outputs(out, made) == gone
+
+
+def test_a_corrected_age_makes_the_tables_due_whatever_the_clocks_say(grown):
+    root, out = grown
+    made = made_outputs(out)
+    add_file(root, "participants.tsv", b"participant_id\tage\nsub-003\t40\n")
+    again(root, out)
+    assert made - left_outputs(out, made) == {"tables/reconciliation.json"}
+
+
 def test_checksums_come_with_the_next_change_and_only_for_the_same_file(grown):
     root, out = grown
     names = [name for name, number in shards_of(out).items() if number == 1]
