@@ -53,6 +53,7 @@ def measure(volume: Volume, spacing_mm: tuple[float, float, float], *, upper: fl
         raise SeriesError(ErrorCode.NO_FOREGROUND, "no body stands out from the background")
     usable = None if finite is None else ~grow(~finite, max(texture.LAGS))
     tally = tally_slices(clean, finite, usable, regions, _scale(clean, regions, upper))
+    _check_body(tally)
     reason = _air_null_reason(tally.counts, regions)
     slices, whole = _measured(tally, regions)
     if reason is not None:
@@ -81,6 +82,16 @@ def _clean(volume: Volume) -> tuple[Volume, Mask | None]:
     if high <= 0:
         raise SeriesError(ErrorCode.NO_FOREGROUND, f"no voxel is above 0; the highest is {high:g}")
     return clean, finite
+
+
+def _check_body(tally: Tally) -> None:
+    """Refuse what has no metric of the body: a rating of the rest alone would pass it."""
+    n_body = int(tally.counts[:, BODY].sum())
+    if n_body < MIN_BODY_VOXELS:
+        raise SeriesError(
+            ErrorCode.NO_FOREGROUND,
+            f"only {n_body} voxels stand out from the background; {MIN_BODY_VOXELS} are needed",
+        )
 
 
 def _scale(clean: Volume, regions: Regions, upper: float) -> float:

@@ -211,6 +211,8 @@ def test_a_slice_of_nans_spoils_no_other_number():
         (np.zeros((4, 16, 16), np.float32), ErrorCode.CONSTANT),
         (np.where(np.arange(1024) % 3, -5, np.nan).reshape(4, 16, 16), ErrorCode.CONSTANT),
         (-np.arange(1024).reshape(4, 16, 16), ErrorCode.NO_FOREGROUND),
+        (np.arange(1024).reshape(4, 16, 16) == 500, ErrorCode.NO_FOREGROUND),
+        (5.0 + (np.arange(1024).reshape(4, 16, 16) == 500), ErrorCode.NO_FOREGROUND),
     ],
 )
 def test_what_cannot_be_measured_has_its_code(volume, code):
