@@ -13,6 +13,9 @@ from mriqa.rating.robust import Judgement, RatedMetric, adverse_z, judge
 NONFINITE_LIMIT = 1e-3
 """Share of non-finite voxels from which a volume is flagged."""
 
+LEAST_BORDER_SIGMA = 0.05
+"""That of acquired backgrounds is 0.02 to 0.06; where the provider zeroed it, the border is 0."""
+
 RATED_METRICS: tuple[RatedMetric, ...] = (
     # Entropy and coverage are measured but not rated: neither direction of them is bad.
     RatedMetric("body_snr", True, "low_snr", logarithmic=True),
@@ -24,8 +27,8 @@ RATED_METRICS: tuple[RatedMetric, ...] = (
     RatedMetric("body_sharpness_x", True, "blur"),
     RatedMetric("body_ghosting_y", False, "ghosting"),
     RatedMetric("body_ghosting_x", False, "ghosting"),
-    RatedMetric("body_border_y", False, "border"),
-    RatedMetric("body_border_x", False, "border"),
+    RatedMetric("body_border_y", False, "border", least_sigma=LEAST_BORDER_SIGMA),
+    RatedMetric("body_border_x", False, "border", least_sigma=LEAST_BORDER_SIGMA),
     RatedMetric("body_slice_dropout", False, "slice_inconsistency"),
     RatedMetric("body_slice_noise_excess", False, "slice_inconsistency"),
     RatedMetric("body_slice_consistency_drop", False, "slice_inconsistency"),

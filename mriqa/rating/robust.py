@@ -27,7 +27,9 @@ class RatedMetric:
     """How a metric enters the score: its bad direction, its flag reason, and its scale.
 
     `logarithmic` metrics are ratios of energies or amplitudes, whose logarithm is nearer to normal.
-    One that `stands_in_for` another counts only where the other was not computed.
+    One that `stands_in_for` another counts only where the other was not computed. `least_sigma` is
+    the σ of a stratum in which nearly all volumes have the same value, as zeroed borders have:
+    without it the one that differs would not be judged.
     """
 
     name: str
@@ -35,6 +37,7 @@ class RatedMetric:
     reason: str
     logarithmic: bool = False
     stands_in_for: str | None = None
+    least_sigma: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,14 @@ class Judgement:
     worst: NDArray[np.intp]
 
 
-def badness_z(badness: Floats) -> Floats:
+def badness_z(badness: Floats, least_sigma: float = 0.0) -> Floats:
     """Robust z-scores of one stratum, higher is worse; NaN stays NaN.
 
     (x - median) / σ, σ the larger of 1.4826 MAD and what the 90th percentile says (its distance
     from the median / 1.2816): a metric whose bad side has a long tail among good volumes, as ghosts
     have, would else call every tenth of them an outlier. The price: where more than a tenth of a
     stratum is bad in one way, that way counts less. A σ below a millionth of the median is
-    rounding, not variation: all z-scores are NaN then.
+    rounding, not variation: `least_sigma` takes its place, or all z-scores are NaN if that is 0.
     """
     finite = np.isfinite(badness)
     if not finite.any():
@@ -66,6 +69,8 @@ def badness_z(badness: Floats) -> Floats:
     tail = TAIL_TO_SIGMA * (float(np.quantile(known, TAIL)) - median)
     sigma = max(spread, tail)
     if sigma <= 1e-6 * max(abs(median), 1e-12):
+        sigma = least_sigma
+    if sigma == 0:
         return np.full(badness.shape, np.nan)
     return np.asarray((badness - median) / sigma, dtype=np.float64)
 
@@ -82,7 +87,7 @@ def adverse_z(
     for column, metric in enumerate(rated):
         badness = _badness(metrics, metric)
         for rows in strata:
-            out[rows, column] = np.clip(badness_z(badness[rows]), 0, Z_LIMIT)
+            out[rows, column] = np.clip(badness_z(badness[rows], metric.least_sigma), 0, Z_LIMIT)
     return out
 
 

@@ -58,6 +58,25 @@ def test_no_spread_gives_no_opinion():
     assert np.isnan(badness_z(np.full(5, np.nan))).all()
 
 
+def test_one_that_differs_where_all_others_agree_is_judged():
+    """Wrap-around where the provider zeroed the background: every other border is exactly 0."""
+    border = RatedMetric("border", lower_is_bad=False, reason="border", least_sigma=0.05)
+    values = np.append(np.zeros(16), 0.35)
+    z = adverse_z({"border": values}, (border,), [np.arange(17)])
+    assert (judge(z).quality_score[:16] == 1).all()
+    assert judge(z).quality_score[16] < 0.4
+
+
+def test_where_all_agree_all_are_usual():
+    z = badness_z(np.full(20, 3.0), least_sigma=0.05)
+    assert (z == 0).all()
+
+
+def test_least_sigma_changes_nothing_where_there_is_spread():
+    values = np.random.default_rng(6).normal(0, 0.001, 500)
+    np.testing.assert_array_equal(badness_z(values, least_sigma=0.05), badness_z(values))
+
+
 def test_only_the_bad_direction_counts():
     values = np.linspace(-5, 5, 101)
     adverse = adverse_z({"snr": values, "ghost": values}, (SNR, GHOST), ALL)
