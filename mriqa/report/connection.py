@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 
-from mriqa.errors import UserError
 from mriqa.tables.query import connect
 
 MEMORY_LIMIT_MB = 1000
@@ -21,12 +20,7 @@ def connected(results: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises UserError if there are no tables, or one is missing or damaged.
     """
     with TemporaryDirectory(prefix="mriqa-report-") as spill:
-        try:
-            connection = connect(results)
-        except duckdb.Error as error:
-            raise UserError(
-                f"{results}/tables: cannot be read; run `mriqa merge` again ({error})"
-            ) from error
+        connection = connect(results)
         try:
             connection.execute(f"SET memory_limit = '{MEMORY_LIMIT_MB}MB'")
             connection.execute("SET temp_directory = ?", [spill])

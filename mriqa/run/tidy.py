@@ -15,6 +15,9 @@ from mriqa.files import TEMPORARY_MARK
 SHARD_FOLDERS = {"convert": ".parquet", "scores": ".parquet", "zarr": ".zarr"}
 """Folders with one file or store a shard, and what follows its name."""
 
+PER_SHARD = ("convert", "scores")
+"""Folders with a Parquet file a shard."""
+
 TABLES = (
     *(
         f"{name}.{kind}"
@@ -32,10 +35,12 @@ def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
     if vanished := remove_vanished(results, shards):
         said.append(f"removed what belonged to {_listed(vanished)}, which has no series any more")
     remove_temporary(results)
+    if damaged := remove_damaged(results, shards):
+        said.append(f"{_listed(damaged)} cannot be read: it will be written again")
     if lost := reopen_lost_stores(results, shards):
         said.append(f"the Zarr store of {_listed(lost)} is missing: it will be written again")
     if missing := reopen_incomplete_tables(results):
-        said.append(f"{missing} is missing: the tables will be written again")
+        said.append(f"{missing} is missing or damaged: the tables will be written again")
     clear_snakemake_lock(results)
     return said
 
@@ -59,6 +64,20 @@ def remove_temporary(results: Path) -> None:
                 _remove(path)
 
 
+def remove_damaged(results: Path, shards: Collection[str]) -> list[str]:
+    """Remove statuses and scores without a readable Parquet footer, so that they are due again.
+
+    We write them whole or not at all; a disk, or a copy that broke off, may not have kept them so.
+    """
+    removed = []
+    for name in (f"{folder}/{shard}.parquet" for folder in PER_SHARD for shard in sorted(shards)):
+        path = results / name
+        if path.is_file() and not _is_parquet(path):
+            path.unlink()
+            removed.append(name)
+    return removed
+
+
 def reopen_lost_stores(results: Path, shards: Collection[str]) -> list[str]:
     """Remove the convert status of shards whose store was deleted, so that they are due again."""
     lost = []
@@ -73,11 +92,11 @@ def reopen_lost_stores(results: Path, shards: Collection[str]) -> list[str]:
 
 
 def reopen_incomplete_tables(results: Path) -> Path | None:
-    """If a table was deleted, make `merge` due; returns the table. The rule declares one file."""
+    """If a table is lost or damaged, make `merge` due; returns it. The rule declares one file."""
     declared = results / "tables" / "reconciliation.json"
     for name in TABLES:
         path = results / "tables" / name
-        if declared.is_file() and not path.is_file():
+        if declared.is_file() and not _is_whole(path):
             declared.unlink()
             return path
     return None
@@ -90,6 +109,18 @@ def clear_snakemake_lock(results: Path) -> None:
     that one knows that no other is alive.
     """
     shutil.rmtree(results / ".snakemake" / "locks", ignore_errors=True)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and (path.suffix != ".parquet" or _is_parquet(path))
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
 
 
 def _has_stored_series(status: Path) -> bool:

@@ -15,7 +15,7 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with views volumes, slices, subjects, failures, runs and cohort.
 
     The connection is in memory and cannot write into `results`. Raises UserError where there are
-    no tables.
+    no tables, or one is damaged.
     """
     tables = results / "tables"
     if not (tables / "volumes.parquet").is_file():
@@ -45,7 +45,11 @@ def _view(
 ) -> None:
     quoted = pattern.replace("'", "''")
     source = f"read_parquet('{quoted}'{options})"
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # our names
+    try:
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # ours
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{name}: {reason}; run `mriqa merge` again") from None
 
 
 def run_query(results: Path, sql: str, *, max_rows: int = 1000, max_width: int = 400) -> str:

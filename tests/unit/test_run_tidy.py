@@ -21,7 +21,10 @@ def make_results(results: Path, shards: tuple[str, ...] = SHARDS, status: str = 
         (results / "zarr" / f"{shard}.zarr" / "a").mkdir(parents=True)
     (results / "tables").mkdir()
     for name in (*TABLES, "reconciliation.json"):
-        (results / "tables" / name).write_text("x")
+        if name.endswith(".parquet"):
+            write_parquet(results / "tables" / name, pa.table({"series_id": ["a"]}))
+        else:
+            (results / "tables" / name).write_text("x")
     return results
 
 
@@ -68,6 +71,23 @@ def test_a_lost_table_makes_merge_due(tmp_path: Path, name: str) -> None:
     (said,) = tidy_results(tmp_path, SHARDS)
     assert name in said
     assert "tables/reconciliation.json" not in files(tmp_path)
+
+
+@pytest.mark.parametrize("name", [f"{one}/shard-00001.parquet" for one in ("convert", "scores")])
+def test_a_damaged_file_of_a_shard_is_due_again(tmp_path: Path, name: str) -> None:
+    before = files(make_results(tmp_path))
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    assert tidy_results(tmp_path, SHARDS) == [f"{name} cannot be read: it will be written again"]
+    assert before - files(tmp_path) == {name}
+
+
+def test_a_damaged_table_makes_merge_due(tmp_path: Path) -> None:
+    before = files(make_results(tmp_path))
+    (tmp_path / "tables" / "runs.parquet").write_bytes(b"PAR1")
+    (said,) = tidy_results(tmp_path, SHARDS)
+    assert "runs.parquet" in said
+    assert before - files(tmp_path) == {"tables/reconciliation.json"}
 
 
 def test_leftovers_of_killed_jobs_are_removed(tmp_path: Path) -> None:
