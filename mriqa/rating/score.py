@@ -87,7 +87,10 @@ def score_shard(
 
 
 def _read_statuses(path: Path, series: list[Series]) -> dict[str, Row]:
-    rows = pq.read_table(path).to_pylist()
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
     statuses = {row["series_id"]: row for row in rows}
     missing = [one.series_id for one in series if one.series_id not in statuses]
     if missing:
@@ -205,7 +208,8 @@ def diffusion_class(
     if len(bvals) != n_volumes:
         return None, "unknown"
     b_value = float(bvals[volume])
-    return b_value, "b0" if b_value < 50 else f"b{round(b_value / 100) * 100}"
+    # not round(), which takes 250 and 150 to the same 200
+    return b_value, "b0" if b_value < 50 else f"b{int(b_value / 100 + 0.5) * 100}"
 
 
 def _measured_table(

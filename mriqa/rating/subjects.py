@@ -8,7 +8,11 @@ from mriqa.config import RatingSection
 from mriqa.rating.rate import rate_scores
 from mriqa.tables.schemas import PERSON_COLUMNS
 
-_PERSON = ", ".join(f"any_value({column.name}) AS {column.name}" for column in PERSON_COLUMNS)
+# of the first series that has a value, so that nothing depends on the order of threads
+_PERSON = ", ".join(
+    f"arg_min({column.name}, series_id) AS {column.name}" for column in PERSON_COLUMNS
+)
+_REASON_ORDER = "coalesce(quality_score, -1), status <> 'failed', series_id, volume NULLS FIRST"
 _SQL = f"""
 SELECT subject, session,
   count(DISTINCT series_id) AS n_series,
@@ -23,7 +27,7 @@ SELECT subject, session,
   median(quality_score) AS quality_score,
   min(quality_score) AS quality_score_min,
   bool_or(flag) AS any_flag,
-  min_by(flag_reason, coalesce(quality_score, -1)) FILTER (flag) AS worst_reason,
+  first(flag_reason ORDER BY {_REASON_ORDER}) FILTER (flag) AS worst_reason,
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
 """  # noqa: S608  # our own names

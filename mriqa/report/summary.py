@@ -240,11 +240,13 @@ def _index_problems(results: Path) -> tuple[list[Row], int]:
 
 
 def _run(connection: duckdb.DuckDBPyConnection) -> Row:
-    """The newest run, its JSON columns parsed."""
+    """The run that wrote the tables, its JSON columns parsed."""
     rows = records(
         connection,
         "SELECT * REPLACE (strftime(finished, '%Y-%m-%d %H:%M UTC') AS finished) "
-        "FROM runs ORDER BY runs.finished DESC LIMIT 1",
+        # by its id first: the clock may have been set back since another run
+        "FROM runs ORDER BY run_id IN (SELECT run_id FROM volumes) DESC, runs.finished DESC "
+        "LIMIT 1",
     )
     if not rows:
         return {}

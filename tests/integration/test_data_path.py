@@ -4,11 +4,13 @@ import csv
 import gzip
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,6 +29,7 @@ from mriqa.images.convert import convert_shard
 from mriqa.rating import published
 from mriqa.rating.publish import publish_tables
 from mriqa.rating.score import score_shard
+from mriqa.run.summary import last_run
 from mriqa.tables.query import connect, run_query
 
 SHAPE = (40, 36, 12)
@@ -295,6 +298,24 @@ def test_query_answers_and_refuses(results):
         run_query(results, "SELECT no_such FROM volumes")
     with pytest.raises(UserError, match="no tables there"):
         run_query(results / "nowhere", "SELECT 1")
+
+
+def test_query_names_a_damaged_table(results, tmp_path):
+    shutil.copytree(results / "tables", tmp_path / "tables")
+    (tmp_path / "tables" / "subjects.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"^subjects: .*merge.* again"):
+        run_query(tmp_path, "SELECT 1")
+
+
+def test_the_run_is_the_one_of_the_tables_not_the_latest_by_the_clock(results, tmp_path):
+    runs = tmp_path / "r"
+    shutil.copytree(results, runs)
+    path = runs / "tables" / "runs.parquet"
+    table = pq.read_table(path)
+    ahead = table.to_pylist()[0] | {"run_id": "by a wrong clock", "n_ok": -1}
+    ahead["finished"] += timedelta(days=3)
+    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist([ahead], table.schema)]), path)
+    assert last_run(runs)["n_ok"] == table["n_ok"][0].as_py()
 
 
 def test_a_results_folder_may_have_any_name(results, tmp_path):
