@@ -43,7 +43,12 @@ def write_documents(root: Path) -> list[Path]:
 
 def default_config_yaml() -> str:
     """Every key with its default and its meaning."""
-    lines = [f"# {_HEADER}", "# Every key there is. Copy it and keep what you change.", ""]
+    lines = [
+        f"# {_HEADER}",
+        "# Every key there is. Copy it and keep what you change.",
+        "# Paths are absolute, or relative to the folder in which you start `mriqa`.",
+        "",
+    ]
     return "\n".join([*lines, *_section_lines(Config, "", 0)]) + "\n"
 
 

@@ -40,7 +40,16 @@ def test_defaults_suffice():
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        ("rating.pass_form", 0.9, ["rating.pass_form", "no such key"]),
+        ("rating.pass_form", 0.9, ["rating.pass_form", "no such key", "did you mean `pass_from`?"]),
+        ("score.bogus", 1, ["score.bogus", "Allowed: foreground_percentile, slices"]),
+        ("report", None, ["report: must be keys with values"]),
+        ("cohort.exclude_contrasts", "T1w", ["must be a list", "'T1w'"]),
+        ("cohort.sources", [{"path": "p"}], ["cohort.sources.0: `kind` is missing", "'folder'"]),
+        (
+            "cohort.sources",
+            [{"kind": "folder", "path": "p", "patern": "x"}],
+            ["cohort.sources.0.patern: no such key", "did you mean `pattern`?"],
+        ),
         ("rating.pass_from", 1.2, ["rating.pass_from", "1.2", "less than or equal to 1"]),
         ("rating.fail_below", 0.9, ["fail_below 0.9 must not exceed pass_from 0.8"]),
         ("cohort.name", "my study", ["cohort.name", "my study"]),
@@ -59,6 +68,26 @@ def test_what_is_wrong_is_named(path, value, named):
     assert message.startswith("c.yaml: ")
     for text in named:
         assert text in message
+
+
+def test_only_the_wrong_item_of_a_list_is_complained_of():
+    with pytest.raises(ConfigError) as caught:
+        check_config(changed("cohort.sources", [{"kind": "bidz", "path": "p"}]), "c.yaml")
+    assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("results: a\nresults: b\n", "line 2"),
+        ("results: a\nrating:\n  pass_from: 0.7\n  pass_from: 0.9\n", "line 4"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path, content, line):
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=f"is there twice; keep one\n.*{line}"):
+        load_config(path)
 
 
 def test_every_problem_is_listed_at_once():
