@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import quote
 
 from mriqa.cohort.bids import find_bids_series
 from mriqa.cohort.folder import find_folder_series
@@ -12,6 +13,9 @@ from mriqa.cohort.table import find_table_series
 from mriqa.cohort.tabular import Problem
 from mriqa.config import BidsSource, CohortSection, Source, TableSource
 from mriqa.errors import UserError
+
+MAX_CONTRAST = 240
+"""Bytes, percent-encoded: `contrast=...` names a folder, for which file systems allow 255."""
 
 
 def find_series(section: CohortSection) -> Findings:
@@ -76,15 +80,22 @@ def _nothing_found(section: CohortSection, problems: Sequence[Problem]) -> str:
 
 
 def _without_unwritable(findings: Findings) -> Findings:
-    """Names that are not valid text cannot stand in a table; they become problems."""
+    """Names that no table can hold become problems: not valid text, a contrast without end."""
     good = Findings([], list(findings.problems))
     for one in findings.series:
         try:
             f"{one.path}{one.series_id}".encode()
-            good.series.append(one)
         except UnicodeEncodeError:
             text = "the file's name is not valid UTF-8; rename it"
             good.problems.append(Problem(one.origin_file, text, one.origin_line))
+            continue
+        if len(quote(one.contrast, safe="")) > MAX_CONTRAST:
+            text = "too long: the contrast names a folder of the slices table; not a series"
+            good.problems.append(
+                Problem(one.origin_file, text, one.origin_line, "contrast", one.contrast)
+            )
+            continue
+        good.series.append(one)
     good.problems[:] = [
         replace(problem, file=_printable(problem.file)) for problem in good.problems
     ]
