@@ -1,5 +1,6 @@
 """Series that are left out on purpose: withdrawn subjects, unwanted contrasts."""
 
+import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,10 @@ class Exclusions:
         """Contrasts that nobody has, and withdrawn ids that miss a subject by leading zeros only.
 
         An id that is not in the cohort is normal. This one is probably a number that a
-        spreadsheet has shortened, and overlooking it would rate somebody who withdrew.
+        spreadsheet has shortened, and overlooking it would rate somebody who withdrew. For the same
+        reason a line that holds more than an id raises UserError.
         """
+        self._check_lines(subjects)
         by_number: dict[str, str] = {one.lstrip("0"): one for one in sorted(subjects)}
         text = "excluded, but no series has this contrast"
         unused = [
@@ -46,6 +49,17 @@ class Exclusions:
             for one, line in self.withdrawn.items()
             if one not in subjects and one.lstrip("0") in by_number
         ]
+
+    def _check_lines(self, subjects: AbstractSet[str]) -> None:
+        for one, line in self.withdrawn.items():
+            if one not in subjects and _SEPARATOR.search(one):
+                raise UserError(
+                    f"{self.file}: line {line}: {one!r} is no subject of this cohort, and more "
+                    "than an id; write an id a line, and what is no id behind a `#`"
+                )
+
+
+_SEPARATOR = re.compile(r"[\s,;|]")
 
 
 def read_exclusions(section: CohortSection) -> Exclusions:

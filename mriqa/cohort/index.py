@@ -1,5 +1,6 @@
 """`mriqa index`: from sources to cohort.parquet and shards. The only stage that walks a cohort."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mriqa.cohort.exclusions import Exclusions, read_exclusions
-from mriqa.cohort.found import Findings, FoundSeries, Person
+from mriqa.cohort.found import Findings, FoundSeries, Person, bounded
 from mriqa.cohort.inspection import Inspection, inspect_all
 from mriqa.cohort.ledger import (
     Ledger,
@@ -76,7 +77,7 @@ def _inspected(
     )
     single = [one for one in series if len(claims[one.series_id]) == 1]
     seen = dict(zip((one.series_id for one in single), inspect_all(single), strict=True))
-    problems = list(findings.problems)
+    problems = findings.problems + _files_named_twice(series)
     for one in series:
         if one.series_id not in seen:
             seen[one.series_id] = _duplicate(claims[one.series_id])
@@ -85,13 +86,25 @@ def _inspected(
     return series, [seen[one.series_id] for one in series], problems
 
 
+def _files_named_twice(series: list[FoundSeries]) -> list[Problem]:
+    """One file as two series: a slip in a table would give a subject the image of another."""
+    first: dict[str, FoundSeries] = {}
+    problems = []
+    for one in series:
+        other = first.setdefault(os.path.normpath(one.path), one)
+        if other is not one:
+            text = f"the same file is series {other.series_id} too ({other.origin})"
+            problems.append(Problem(one.origin_file, text, one.origin_line, "path", one.path))
+    return bounded(problems, "configuration", "files that are two series")
+
+
 def _duplicate(claims: list[FoundSeries]) -> Inspection:
     where = " and ".join(one.origin for one in claims[:5])
-    message = f"{claims[0].series_id}: claimed by {len(claims)} files: {where}; none is used"
+    message = f"{claims[0].series_id}: claimed {len(claims)} times: {where}; none is used"
     problems = tuple(
         Problem(
             one.origin_file,
-            f"series id {one.series_id} is claimed by {len(claims)} files: {where}",
+            f"series id {one.series_id} is claimed {len(claims)} times: {where}",
             one.origin_line,
             value=one.path,
         )

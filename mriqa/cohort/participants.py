@@ -1,6 +1,6 @@
 """Who the subjects are: participants.tsv and its like, checked value by value."""
 
-import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,15 +94,20 @@ def filled(person: Person, other: Person) -> Person:
     return replace(person, **missing)
 
 
+# narrower than float(), which takes 1_70 for 170
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+
+
 def _number(name: str) -> Callable[[str], float]:
     low, high = RANGES[name]
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"{name} is not a number") from None
-        if not math.isfinite(value) or not low <= value <= high:
+        if not _NUMBER.fullmatch(text):
+            hint = " (write a decimal point, not a comma)" if _COMMA.fullmatch(text) else ""
+            raise ValueError(f"{name} is not a number{hint}")
+        value = float(text)
+        if not low <= value <= high:
             raise ValueError(f"{name} is not within {low:g} to {high:g}")
         return value
 

@@ -205,6 +205,7 @@ def test_table_rows_become_series(tmp_path):
 
 def test_table_rows_that_are_wrong_are_named(tmp_path):
     add_file(tmp_path, "a.nii", b"x")
+    add_file(tmp_path, "b.nii", b"x")
     listed = add_file(
         tmp_path,
         "list.tsv",
@@ -214,7 +215,7 @@ def test_table_rows_that_are_wrong_are_named(tmp_path):
         "\t3\tT1w\t44\n"
         "a.nii\t\tT1w\t44\n"
         "a.nii\t4\tT1w\n"
-        "a.nii\t5\tT1w\tforty\n",
+        "b.nii\t5\tT1w\tforty\n",
     )
     summary = index(tmp_path / "out", table(listed))
     rows = cohort_rows(tmp_path / "out")
@@ -304,15 +305,29 @@ def test_one_id_from_two_files_makes_both_unusable(tmp_path):
 
 
 def test_duplicates_in_a_table_name_both_lines(tmp_path):
-    add_file(tmp_path, "a.nii", b"x")
+    for name in ("a.nii", "b.nii"):
+        add_file(tmp_path, name, b"x")
     listed = add_file(
-        tmp_path, "l.csv", "path,subject,contrast\na.nii,1,T1w\na.nii,2,T1w\na.nii,sub-1,T1w\n"
+        tmp_path, "l.csv", "path,subject,contrast\na.nii,1,T1w\nb.nii,2,T1w\na.nii,sub-1,T1w\n"
     )
     index(tmp_path / "out", table(listed))
     message = cohort_rows(tmp_path / "out")["demo_sub-1_T1w"]["error_message"]
     assert "l.csv line 2 and " in message
     assert "l.csv line 4" in message
     assert [row["line"] for row in problem_rows(tmp_path / "out")] == [2, 4]
+
+
+def test_one_file_as_two_series_is_pointed_out(tmp_path):
+    add_file(tmp_path, "a.nii", b"x")
+    add_file(tmp_path, "b.nii", b"y")
+    listed = add_file(
+        tmp_path, "l.csv", "path,subject,contrast\na.nii,1,T1w\nb.nii,2,T1w\n./a.nii,3,T1w\n"
+    )
+    index(tmp_path / "out", table(listed))
+    (problem,) = problem_rows(tmp_path / "out")
+    assert (problem["file"], problem["line"], problem["column"]) == (str(listed), 4, "path")
+    assert "demo_sub-1_T1w" in problem["problem"]
+    assert f"{listed} line 2" in problem["problem"]
 
 
 def test_left_out_on_purpose(tmp_path):

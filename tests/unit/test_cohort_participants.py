@@ -32,7 +32,9 @@ def test_values_and_their_other_names(tmp_path):
         ("age", "-1"),
         ("age", "inf"),
         ("age", "1e999"),
+        ("age", "nan7"),
         ("height", "1.75"),
+        ("height", "1_70"),
         ("weight", "72,5"),
         ("weight", "0"),
         ("sex", "1"),
@@ -60,6 +62,13 @@ def test_rows_of_sessions(tmp_path):
         None,
     ]
     assert found.person("02", "x").age == 9
+
+
+def test_a_decimal_comma_is_told_from_other_text(tmp_path):
+    found = read(tmp_path, "participant_id\tage\tweight\n01\t40,5\tseventy\n")
+    comma, word = sorted(problem.problem for problem in found.problems)
+    assert comma == "age is not a number (write a decimal point, not a comma); taken as not known"
+    assert word == "weight_kg is not a number; taken as not known"
 
 
 def test_two_rows_that_disagree_are_both_distrusted(tmp_path):
@@ -98,6 +107,25 @@ def test_withdrawn_ids_without_their_zeros_are_pointed_out(tmp_path):
     problems = found.problems({"0012", "0007"}, {"T1w"})
     assert [(problem.line, problem.value) for problem in problems] == [(None, "T9w"), (1, "12")]
     assert "0012" in problems[1].problem
+
+
+@pytest.mark.parametrize(
+    "line", ["01,2026-05-01", "01;asked", "01\tasked", "01 asked", "subject id"]
+)
+def test_a_withdrawal_line_that_is_more_than_an_id_stops(tmp_path, line):
+    path = tmp_path / "withdrawn.csv"
+    path.write_text(f"02\n{line}\n")
+    found = read_exclusions(section(tmp_path, withdrawn=path))
+    with pytest.raises(UserError, match=r"withdrawn\.csv: line 2: '.*an id a line"):
+        found.problems({"01", "02"}, {"T1w"})
+
+
+def test_a_subject_may_have_a_blank_in_its_name(tmp_path):
+    path = tmp_path / "withdrawn.txt"
+    path.write_text("A 1\n")
+    found = read_exclusions(section(tmp_path, withdrawn=path))
+    assert found.problems({"A 1", "A"}, {"T1w"}) == []
+    assert found.excluded_by("A 1", "T1w") == "withdrawn"
 
 
 def test_absent_withdrawal_list_stops(tmp_path):
