@@ -59,7 +59,8 @@ def _add_user_verbs(verbs: Verbs) -> None:
 
     query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
     query.add_argument("results", type=Path)
-    query.add_argument("sql", help="tables: volumes, slices, subjects, failures, runs, cohort")
+    tables = "volumes, slices, subjects, failures, runs, cohort, index_problems"
+    query.add_argument("sql", help=f"tables: {tables}")
     query.set_defaults(verb=_query)
 
     demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")

@@ -12,9 +12,9 @@ from mriqa.errors import UserError
 
 
 def connect(results: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with views volumes, slices, subjects, failures, runs and cohort.
+    """A DuckDB connection with views of all tables, of the cohort and of the index's problems.
 
-    The connection is in memory and cannot write into `results`. Raises UserError where there are
+    The connection is in memory; nothing is written but by a COPY. Raises UserError where there are
     no tables, or one is damaged.
     """
     tables = results / "tables"
@@ -30,8 +30,9 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
             f"{_literal(tables)}/slices/*/*.parquet",
             ", hive_partitioning = true, hive_types = {'contrast': VARCHAR}",
         )
-    if (results / "cohort.parquet").is_file():
-        _view(connection, "cohort", f"{_literal(results)}/cohort.parquet")
+    for name in ("cohort", "index_problems"):
+        if (results / f"{name}.parquet").is_file():
+            _view(connection, name, f"{_literal(results)}/{name}.parquet")
     return connection
 
 
@@ -62,6 +63,9 @@ def run_query(results: Path, sql: str, *, max_rows: int = 1000, max_width: int =
                 return "done"
             with redirect_stdout(StringIO()) as text:
                 answer.show(max_rows=max_rows, max_width=max_width, max_col_width=max_width)
+        except duckdb.CatalogException as error:
+            tables = ", ".join(row[0] for row in connection.execute("SHOW TABLES").fetchall())
+            raise UserError(f"the query was not accepted: {error}\nTables: {tables}") from None
         except duckdb.Error as error:
             raise UserError(f"the query was not accepted: {error}") from None
     return text.getvalue().rstrip()

@@ -294,10 +294,13 @@ def test_missing_scores_stop_the_merge_by_name(results, tmp_path):
 
 def test_query_answers_and_refuses(results):
     assert "17" in run_query(results, "SELECT count(DISTINCT series_id) AS n FROM volumes")
+    assert "problem" in run_query(results, "FROM index_problems")
     with pytest.raises(UserError, match="the query was not accepted.*no_such"):
         run_query(results, "SELECT no_such FROM volumes")
     with pytest.raises(UserError, match="no tables there"):
         run_query(results / "nowhere", "SELECT 1")
+    with pytest.raises(UserError, match="Tables: cohort, failures, .*, subjects, volumes"):
+        run_query(results, "FROM no_such_table")
 
 
 def test_query_names_a_damaged_table(results, tmp_path):
