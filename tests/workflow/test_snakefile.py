@@ -35,6 +35,14 @@ def test_a_changed_cohort_section_indexes_again(cohort: Cohort) -> None:
     assert not re.search(r"convert_shard +\d", planned)
 
 
+def test_braces_in_the_configuration_mean_themselves(cohort: Cohort) -> None:
+    """Snakemake takes them for wildcards in a parameter that is plain text."""
+    cohort.edit_config("report:", 'report:\n  title: "Study {2026}, {wildcards} $(false)"')
+    cohort.run()
+    page = (cohort.results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Study {2026}, {wildcards} $(false)" in page
+
+
 def test_wrong_configuration_stops_before_any_work(fresh: Cohort) -> None:
     fresh.edit_config("min_stratum: 3", "min_stratum: 2\n  pas_from: 0.9")
     for output in (fresh.snakemake("--profile", LOCAL, status=1), fresh.run(status=2)):

@@ -16,7 +16,7 @@ rule convert_shard:
         runtime=PLAN.runtime("convert"),
     params:
         store="zarr/{shard}.zarr",
-        settings=PLAN.settings("convert"),
+        settings=lambda wildcards: PLAN.settings("convert"),
         format_version=PLAN.format_version("convert"),
     message:
         "Convert {wildcards.shard} to Zarr"

@@ -15,7 +15,7 @@ rule evaluate_ratings:
         mem_mb=PLAN.mem_mb("merge"),
         runtime=PLAN.runtime("merge"),
     params:
-        settings=PLAN.settings("evaluation"),
+        settings=lambda wildcards: PLAN.settings("evaluation"),
         format_version=PLAN.format_version("evaluation"),
     message:
         "Compare the ratings with the truth table"

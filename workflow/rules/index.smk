@@ -13,9 +13,9 @@ checkpoint index_cohort:
     conda:
         "../envs/mriqa.yaml"
     params:
-        root=str(ROOT),
-        results=str(PLAN.results),
-        config=PLAN.config_json,
+        root=lambda wildcards: str(ROOT),
+        results=lambda wildcards: str(PLAN.results),
+        config=lambda wildcards: PLAN.config_json,
     message:
         "Index the cohort"
     shell:

@@ -24,7 +24,7 @@ rule merge_scores:
         mem_mb=PLAN.mem_mb("merge"),
         runtime=PLAN.runtime("merge"),
     params:
-        settings=PLAN.settings("rating"),
+        settings=lambda wildcards: PLAN.settings("rating"),
         format_version=PLAN.format_version("rating"),
     message:
         "Rate the cohort and write its tables"

@@ -18,7 +18,7 @@ rule write_report:
         mem_mb=PLAN.mem_mb("merge"),
         runtime=PLAN.runtime("merge"),
     params:
-        settings=PLAN.settings("report"),
+        settings=lambda wildcards: PLAN.settings("report"),
         format_version=PLAN.format_version("report"),
     message:
         "Write the HTML report"

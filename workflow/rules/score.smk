@@ -17,7 +17,7 @@ rule score_shard:
         runtime=PLAN.runtime("score"),
     params:
         store="zarr/{shard}.zarr",
-        settings=PLAN.settings("score"),
+        settings=lambda wildcards: PLAN.settings("score"),
         format_version=PLAN.format_version("score"),
     message:
         "Score {wildcards.shard}"
