@@ -15,6 +15,9 @@ from mriqa.files import TEMPORARY_MARK
 SHARD_FOLDERS = {"convert": ".parquet", "scores": ".parquet", "zarr": ".zarr"}
 """Folders with one file or store a shard, and what follows its name."""
 
+SNAKEMAKE = ".snakemake"
+"""Folder in which Snakemake records the settings that each output was made with."""
+
 PER_SHARD = ("convert", "scores")
 """Folders with a Parquet file a shard."""
 
@@ -35,6 +38,11 @@ def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
     if vanished := remove_vanished(results, shards):
         said.append(f"removed what belonged to {_listed(vanished)}, which has no series any more")
     remove_temporary(results)
+    if forget_unrecorded(results, shards):
+        said.append(
+            f"{results / SNAKEMAKE} is gone, and with it what the settings of the results were: "
+            "everything will be made again"
+        )
     if damaged := remove_damaged(results, shards):
         said.append(f"{_listed(damaged)} cannot be read: it will be written again")
     if lost := reopen_lost_stores(results, shards):
@@ -62,6 +70,21 @@ def remove_temporary(results: Path) -> None:
         for pattern in _SCRATCH:
             for path in (results / folder).glob(pattern):
                 _remove(path)
+
+
+def forget_unrecorded(results: Path, shards: Collection[str]) -> bool:
+    """Make everything due if Snakemake's records are lost; returns whether anything was there.
+
+    It would take all outputs for up to date, whatever the configuration has become meanwhile.
+    """
+    if (results / SNAKEMAKE).is_dir():
+        return False
+    statuses = [results / "convert" / f"{shard}.parquet" for shard in shards]
+    statuses.append(results / "tables" / "reconciliation.json")
+    found = [path for path in statuses if path.is_file()]
+    for path in found:
+        path.unlink()
+    return bool(found)
 
 
 def remove_damaged(results: Path, shards: Collection[str]) -> list[str]:
@@ -108,7 +131,7 @@ def clear_snakemake_lock(results: Path) -> None:
     Every Snakemake that runs our Snakefile holds our lock as well (`onstart`). So whoever holds
     that one knows that no other is alive.
     """
-    shutil.rmtree(results / ".snakemake" / "locks", ignore_errors=True)
+    shutil.rmtree(results / SNAKEMAKE / "locks", ignore_errors=True)
 
 
 def _is_whole(path: Path) -> bool:

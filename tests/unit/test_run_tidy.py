@@ -1,5 +1,6 @@
 """Putting a results folder in order before Snakemake looks at it."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ def make_results(results: Path, shards: tuple[str, ...] = SHARDS, status: str = 
         write_parquet(results / "convert" / f"{shard}.parquet", table)
         write_parquet(results / "scores" / f"{shard}.parquet", table)
         (results / "zarr" / f"{shard}.zarr" / "a").mkdir(parents=True)
+    (results / ".snakemake" / "metadata").mkdir(parents=True)
     (results / "tables").mkdir()
     for name in (*TABLES, "reconciliation.json"):
         if name.endswith(".parquet"):
@@ -73,6 +75,17 @@ def test_a_lost_table_makes_merge_due(tmp_path: Path, name: str) -> None:
     assert "tables/reconciliation.json" not in files(tmp_path)
 
 
+def test_without_snakemakes_records_nothing_counts_as_up_to_date(tmp_path: Path) -> None:
+    """It would not notice that the settings have changed since."""
+    before = files(make_results(tmp_path))
+    shutil.rmtree(tmp_path / ".snakemake")
+    (said,) = tidy_results(tmp_path, SHARDS)
+    assert "will be made again" in said
+    gone = {name for name in before - files(tmp_path) if not name.startswith(".snakemake")}
+    assert gone == {*(f"convert/{shard}.parquet" for shard in SHARDS), "tables/reconciliation.json"}
+    assert tidy_results(tmp_path, SHARDS) == []
+
+
 @pytest.mark.parametrize("name", [f"{one}/shard-00001.parquet" for one in ("convert", "scores")])
 def test_a_damaged_file_of_a_shard_is_due_again(tmp_path: Path, name: str) -> None:
     before = files(make_results(tmp_path))
@@ -96,10 +109,10 @@ def test_leftovers_of_killed_jobs_are_removed(tmp_path: Path) -> None:
     (tmp_path / "scores" / ".shard-00000.parquet.part-2e").write_text("half")
     (tmp_path / ".tables.part-77").mkdir()
     (tmp_path / ".merge-x8").mkdir()
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "locks").mkdir()
     (tmp_path / ".snakemake" / "locks" / "0.input.lock").write_text("x")
     assert tidy_results(tmp_path, SHARDS) == []
-    assert files(tmp_path) - {".snakemake"} == before
+    assert files(tmp_path) == before
 
 
 def test_what_the_user_adds_for_snakemake_comes_last(tmp_path: Path) -> None:
