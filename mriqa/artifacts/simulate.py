@@ -26,6 +26,7 @@ from mriqa.images.source import NiftiSource, open_nifti
 from mriqa.progress import track
 
 SUFFIXES = (".nii.gz", ".nii")
+RECORD_KEYS = {"source", "spacing_mm", "slice_axis", "orientation", "volumes"}
 Volume = NDArray[np.float32]
 
 
@@ -167,7 +168,22 @@ def _checked_stem(source: Path, target: Path) -> str:
         raise UserError(f"{target}: the name of the output must end in .nii.gz or .nii")
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"{target}: the output would replace its own source; name another file")
-    return target.name.removesuffix(suffix)
+    stem = target.name.removesuffix(suffix)
+    record = target.with_name(f"{stem}.json")
+    if record.exists() and not _is_record(record):
+        raise UserError(
+            f"{target}: the record of the artifact would replace {record}, which is not of "
+            "`mriqa simulate` (a BIDS sidecar?); name another file"
+        )
+    return stem
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and RECORD_KEYS <= content.keys()
 
 
 def _phase_axis(phase_axis: str | None, seed: int) -> PhaseAxis:

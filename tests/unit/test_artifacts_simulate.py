@@ -195,6 +195,20 @@ def test_impossible_requests_leave_nothing(
     assert source.read_bytes() == before
 
 
+def test_a_sidecar_is_not_replaced_but_an_older_record_is(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.nii.gz", body_ijk())
+    sidecar = tmp_path / "in.json"
+    sidecar.write_text('{"EchoTime": 0.002}')
+    with pytest.raises(UserError, match=r"would replace .*in\.json"):
+        simulate(source, tmp_path / "in.nii")
+    assert sidecar.read_text() == '{"EchoTime": 0.002}'
+    assert not (tmp_path / "in.nii").exists()
+    for seed in (1, 2):
+        simulate(source, tmp_path / "out.nii.gz", seed=seed)
+        record = json.loads((tmp_path / "out.json").read_text())
+        assert record["volumes"][0]["artifact"]["seed"] == seed
+
+
 @pytest.mark.parametrize("share", [0.4, 0.999])
 def test_a_truncated_source_leaves_nothing(tmp_path: Path, share: float) -> None:
     source = save(tmp_path / "in.nii.gz", body_ijk())
