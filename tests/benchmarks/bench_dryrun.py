@@ -5,6 +5,7 @@ same dry run of one shard: starting Python, Snakemake and reading the Snakefile.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -84,13 +85,24 @@ def dry_run(config: Path) -> DryRun:
         process = subprocess.Popen(
             command, cwd=config.parent, env=environment, stdout=sink, stderr=sink
         )
-        # not wait(): this gives the memory of that process alone
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        peak_kb = 0
+        while process.poll() is None:
+            peak_kb = max(peak_kb, _peak_kb(process.pid))
+            time.sleep(0.01)
     elapsed_ms = (time.perf_counter() - start) * 1000
     if process.returncode:
         raise RuntimeError(log.read_text())
-    return DryRun(elapsed_ms, usage.ru_maxrss / 1024, log.read_text())
+    return DryRun(elapsed_ms, peak_kb / 1024, log.read_text())
+
+
+def _peak_kb(pid: int) -> int:
+    """Highest resident memory so far; not ru_maxrss, which begins with that of the parent."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) if found else 0
 
 
 def run() -> list[dict[str, Any]]:

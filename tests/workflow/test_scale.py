@@ -24,4 +24,4 @@ def test_fifty_thousand_series_are_a_thousand_jobs(tmp_path: Path) -> None:
     planned = bench.dry_run(config)
     for rule, jobs in (("convert_shard", 500), ("score_shard", 500), ("merge_scores", 1)):
         assert re.search(rf"{rule} +{jobs}\n", planned.output), rule
-    assert planned.memory_mb < 500
+    assert 50 < planned.memory_mb < 500
