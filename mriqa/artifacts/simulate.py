@@ -183,7 +183,7 @@ def _is_record(path: Path) -> bool:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and RECORD_KEYS <= content.keys()
+    return isinstance(content, dict) and content.keys() >= RECORD_KEYS
 
 
 def _phase_axis(phase_axis: str | None, seed: int) -> PhaseAxis:

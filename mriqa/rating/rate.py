@@ -59,7 +59,8 @@ def add_strata(volumes: pa.Table, stratum: Sequence[str]) -> pa.Table:
 def _protocol(scanner: str | None, z: float | None, y: float | None, x: float | None) -> str | None:
     if z is None or y is None or x is None:
         return None
-    voxel = f"{y:.1f}x{x:.1f}x{z:.1f}mm"
+    # to 3 places first: 2.2499998 and 2.2500002 are one protocol
+    voxel = "x".join(f"{round(size, 3):.1f}" for size in (y, x, z)) + "mm"
     return f"{scanner} {voxel}" if scanner else voxel
 
 

@@ -32,7 +32,6 @@ FLAG_REASONS = {
     "border": "signal at the border of the field of view far above its stratum: fold-over",
     "slice_inconsistency": "a slice differs from its neighbours far more than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
-    "volumes": "some volumes of the session are flagged (subjects table)",
 }
 EXCLUDED_LEVELS = {
     "withdrawn": "the subject is on the withdrawal list",
@@ -88,7 +87,12 @@ STRATUM_COLUMNS = (
     Column(
         "b_value_s_per_mm2", "float64", "Diffusion weighting.", units="s/mm^2", bounds=(0, None)
     ),
-    Column("b_class", "string", "`b0` below 50 s/mm^2, else b rounded to 100; `none` if unknown."),
+    Column(
+        "b_class",
+        "string",
+        "`b0` below 50 s/mm^2, else b rounded to 100; `none` without b-values, `unknown` where "
+        "there are not as many as volumes.",
+    ),
     Column("background", "string", "What lies outside the body.", levels=BACKGROUND_LEVELS),
 )
 GEOMETRY_COLUMNS = (
