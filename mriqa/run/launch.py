@@ -16,12 +16,13 @@ import yaml
 
 import mriqa
 from mriqa.config import Config, load_config
-from mriqa.errors import MriqaError, UserError
+from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.run.display import Display
 from mriqa.run.index import index_results
 from mriqa.run.lock import TOKEN_VARIABLE, RunLock, end_processes, hold, run_processes
 from mriqa.run.monitor import FailedJob, Monitor
 from mriqa.run.plan import read_loads
+from mriqa.run.retry import retry_passed
 from mriqa.run.summary import check_failed_fraction, describe_results
 from mriqa.run.tidy import tidy_results
 
@@ -46,6 +47,7 @@ def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[
     `rating.max_failed_fraction` of the series did, or if a signal stopped the run.
     """
     settings = load_config(config)
+    _check_truth(settings)
     snakefile, profile = find_snakefile(), find_profile(profile)
     with stopped_by_signals(), hold(settings.results) as lock:
         _prepare(settings, lock)
@@ -61,6 +63,14 @@ def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[
         return
     say(describe_results(settings))
     check_failed_fraction(settings)
+
+
+def _check_truth(config: Config) -> None:
+    truth = config.evaluation.truth
+    if truth is not None and not truth.is_file():
+        raise ConfigError(
+            f"evaluation.truth: {truth}: no such file; take the key away to run without evaluation"
+        )
 
 
 def find_snakefile() -> Path:
@@ -135,15 +145,22 @@ def _prepare(config: Config, lock: RunLock) -> None:
     summary = index_results(config)
     said = tidy_results(config.results, set(read_loads(config.results)))
     say(
-        f"index: {summary.n_series} series of {summary.n_subjects} subjects in "
-        f"{summary.shards_total} shards ({summary.shards_new} new, {summary.shards_changed} "
-        f"changed), {summary.n_excluded} excluded, {summary.n_failed} unreadable"
+        f"index: {summary.n_series} series of {_counted(summary.n_subjects, 'subject')} in "
+        f"{_counted(summary.shards_total, 'shard')} ({summary.shards_new} new, "
+        f"{summary.shards_changed} changed), {summary.n_excluded} excluded, "
+        f"{summary.n_failed} unreadable"
     )
     if summary.n_problems:
         where = config.results / "index_problems.parquet"
-        say(f"index: {summary.n_problems} problems with the sources: {where}")
+        say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")
     for sentence in said:
         say(sentence)
+    memory_mb = {
+        "convert": config.resources.convert_mem_mb,
+        "scores": config.resources.score_mem_mb,
+    }
+    if again := retry_passed(config.results, set(read_loads(config.results)), memory_mb):
+        say(f"{len(again)} jobs run again, as causes of their failures have passed: {again[0]} ...")
 
 
 def _cancel_slurm_jobs(name: str | None) -> None:
@@ -226,7 +243,7 @@ def explain_failure(monitor: Monitor, log: Path, results: Path) -> str:
     parts = [_explain_job(job, results) for job in jobs[:3]]
     if len(jobs) > 3:
         parts.append(f"... and {len(jobs) - 3} more failed jobs")
-    parts.append(f"{len(jobs)} failed jobs; all output of Snakemake is in {log}")
+    parts.append(f"{_counted(len(jobs), 'failed job')}; all output of Snakemake is in {log}")
     return "\n".join(parts)
 
 
@@ -249,6 +266,10 @@ def _tail(path: Path) -> str:
 def _check_exit(status: int) -> None:
     if status != 0:
         raise MriqaError(f"Snakemake ended with {status}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def say(text: str) -> None:

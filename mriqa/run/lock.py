@@ -103,7 +103,13 @@ def _started_by_holder(results: Path) -> bool:
 
 def take(results: Path) -> RunLock:
     """Take the lock, also from an owner that is provably dead; raises UserError otherwise."""
-    results.mkdir(parents=True, exist_ok=True)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"results: {results}: cannot be made a folder ({error.strerror}); "
+            "name another one in the configuration"
+        ) from None
     path = results / LOCK_NAME
     handle = _open_locked(path)
     try:

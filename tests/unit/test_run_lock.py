@@ -137,3 +137,10 @@ def test_jobs_of_a_holding_run_do_not_take_the_lock(
         monkeypatch.delenv(TOKEN_VARIABLE)
         with pytest.raises(UserError, match="works on this folder"):
             hold_for_process(tmp_path)
+
+
+def test_results_that_can_be_no_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for results in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=rf"results: {results}: cannot be made a folder"):
+            take(results)

@@ -52,6 +52,13 @@ def test_wrong_configuration_stops_before_any_work(fresh: Cohort) -> None:
     assert not fresh.results.exists()
 
 
+def test_a_missing_truth_table_stops_before_any_work(fresh: Cohort) -> None:
+    fresh.edit_config("report:", "evaluation: {truth: gone.tsv}\nreport:")
+    output = fresh.run(status=2)
+    assert "evaluation.truth: gone.tsv: no such file" in output
+    assert not fresh.results.exists()
+
+
 def test_no_configuration_is_said(fresh: Cohort) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n"],
