@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TEMPORARY_MARK = ".part-"
+MEMORY_KEY = b"mem_mb"
+"""In the metadata of a job's Parquet file: the memory that the job had, in MiB."""
 
 
 def temporary_name(path: Path) -> Path:

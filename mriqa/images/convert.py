@@ -15,7 +15,7 @@ from dask.delayed import delayed
 from mriqa.cohort.manifest import Series, read_shard
 from mriqa.config import ConvertSection
 from mriqa.errors import ErrorCode, MriqaError, SeriesError
-from mriqa.files import write_parquet
+from mriqa.files import MEMORY_KEY, write_parquet
 from mriqa.images.budget import MemoryBudget, job_budget
 from mriqa.images.placing import building
 from mriqa.images.series import plan_series, store_series
@@ -74,8 +74,10 @@ def convert_shard(
         by_id = {row["series_id"]: row for row in rows}
         ordered = [by_id[series.series_id] for series in all_series]
         status.unlink(missing_ok=True)  # of the store that is replaced now
+    table = pa.Table.from_pylist(ordered, schema=CONVERT_SCHEMA)
+    table = table.replace_schema_metadata({MEMORY_KEY: str(mem_mb)})
     with refusals_stop(status):
-        write_parquet(status, pa.Table.from_pylist(ordered, schema=CONVERT_SCHEMA))
+        write_parquet(status, table)
 
 
 class Conversion:

@@ -19,7 +19,7 @@ from mriqa.cohort.manifest import Series, read_shard
 from mriqa.columns import Column, arrow_schema
 from mriqa.config import ScoreSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.files import write_parquet
+from mriqa.files import MEMORY_KEY, write_parquet
 from mriqa.images.store import ShardStore, StoredSeries, open_store
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
@@ -83,7 +83,8 @@ def score_shard(
         # Merged by the hundred: a table of one row takes a hundred times the memory of its row.
         while some := list(islice(scored, 100)):
             tables.append(pa.concat_tables(some).combine_chunks())
-    write_parquet(output, pa.concat_tables(tables).combine_chunks())
+    table = pa.concat_tables(tables).combine_chunks()
+    write_parquet(output, table.replace_schema_metadata({MEMORY_KEY: str(mem_mb)}))
 
 
 def _read_statuses(path: Path, series: list[Series]) -> dict[str, Row]:

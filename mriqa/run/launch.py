@@ -22,6 +22,7 @@ from mriqa.run.index import index_results
 from mriqa.run.lock import TOKEN_VARIABLE, RunLock, end_processes, hold, run_processes
 from mriqa.run.monitor import FailedJob, Monitor
 from mriqa.run.plan import read_loads
+from mriqa.run.retry import retry_passed
 from mriqa.run.summary import check_failed_fraction, describe_results
 from mriqa.run.tidy import tidy_results
 
@@ -154,6 +155,12 @@ def _prepare(config: Config, lock: RunLock) -> None:
         say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")
     for sentence in said:
         say(sentence)
+    memory_mb = {
+        "convert": config.resources.convert_mem_mb,
+        "scores": config.resources.score_mem_mb,
+    }
+    if again := retry_passed(config.results, set(read_loads(config.results)), memory_mb):
+        say(f"{len(again)} jobs run again, as causes of their failures have passed: {again[0]} ...")
 
 
 def _cancel_slurm_jobs(name: str | None) -> None:

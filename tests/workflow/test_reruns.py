@@ -5,7 +5,7 @@ import shutil
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tiny_cohort import Cohort, write_participants, write_subject
+from tiny_cohort import LOCAL, Cohort, write_participants, write_subject
 
 SHARD_OUTPUTS = ("convert/*", "zarr/**/*", "scores/*")
 
@@ -151,3 +151,18 @@ def test_a_shard_without_series_leaves_nothing_behind(cohort: Cohort) -> None:
 def test_stores_hold_nothing_of_snakemake(cohort: Cohort) -> None:
     assert list(cohort.results.glob("zarr/*/zarr.json"))
     assert not list(cohort.results.glob("zarr/**/.snakemake*"))
+
+
+def test_a_file_that_was_away_while_it_was_converted_is_converted_later(cohort: Cohort) -> None:
+    """Its manifest has not changed: a file server was away for a minute."""
+    before = cohort.tables()
+    path = cohort.folder / "bids" / "sub-03" / "anat" / "sub-03_T1w.nii.gz"
+    away = path.rename(cohort.folder / "away")
+    (shard,) = [row["shard"] for row in before["volumes"].to_pylist() if row["subject"] == "03"]
+    (cohort.results / "convert" / f"shard-{shard:05d}.parquet").unlink()
+    cohort.snakemake("--profile", LOCAL)
+    assert cohort.tables()["failures"]["error_code"].to_pylist() == ["file_missing"]
+    away.rename(path)
+    assert "failures have passed" in cohort.run()
+    assert cohort.tables() == before
+    assert "nothing to do" in cohort.run()

@@ -1,0 +1,89 @@
+"""Failures that may have passed, so that no run repeats them without having looked.
+
+A file server was away, a permission is mended, a job is given more memory, a disk has lost a bit:
+neither manifest nor settings change then, and Snakemake would keep the failed rows for ever.
+"""
+
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mriqa.cohort.manifest import Series, read_shard
+from mriqa.errors import ErrorCode, UserError
+from mriqa.files import MEMORY_KEY
+
+OF_THE_SOURCE = {ErrorCode.FILE_MISSING, ErrorCode.FILE_UNREADABLE, ErrorCode.SOURCE_CHANGED}
+READ_BYTES = 2**22
+
+
+def retry_passed(results: Path, shards: Collection[str], memory_mb: Mapping[str, int]) -> list[str]:
+    """Remove what failed for a cause that is gone, so that it is due; returns what was removed.
+
+    `memory_mb` is what jobs get now, by the folder of their outputs (`convert`, `scores`). Only for
+    the holder of the results' lock.
+    """
+    removed = []
+    for shard in sorted(shards):
+        name = f"{shard}.parquet"
+        status, scores = results / "convert" / name, results / "scores" / name
+        failed = failures(status)
+        if (
+            has_more_memory(status, failed, memory_mb["convert"])
+            or _some_source_is_back(results / "shards" / name, failed)
+            or ErrorCode.STORE_DAMAGED in failures(scores).values()
+        ):
+            removed.append(status)
+        elif has_more_memory(scores, failures(scores), memory_mb["scores"]):
+            removed.append(scores)
+    for path in removed:
+        path.unlink(missing_ok=True)
+    return [str(path.relative_to(results)) for path in removed]
+
+
+def failures(path: Path) -> dict[str, str]:
+    """Error codes by series of a status or score file; nothing where it cannot be read."""
+    try:
+        table = pq.ParquetFile(path).read(columns=["series_id", "error_code"])
+    except (pa.ArrowException, OSError, KeyError):
+        return {}
+    table = table.filter(table["error_code"].is_valid())
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def has_more_memory(path: Path, failed: Mapping[str, str], memory_mb: int) -> bool:
+    """Whether series did not fit into the memory of the job, and it would get more now."""
+    if ErrorCode.OUT_OF_MEMORY not in failed.values():
+        return False
+    noted = (pq.read_schema(path).metadata or {}).get(MEMORY_KEY, b"0")
+    return int(noted) < memory_mb
+
+
+def _some_source_is_back(manifest: Path, failed: Mapping[str, str]) -> bool:
+    suspects = {name for name, code in failed.items() if code in OF_THE_SOURCE}
+    if not suspects:
+        return False
+    try:
+        indexed = read_shard(manifest)
+    except UserError:
+        return False
+    return any(is_readable(one) for one in indexed if one.series_id in suspects)
+
+
+def is_readable(series: Series) -> bool:
+    """Whether the file that was indexed is there and can be read to its end."""
+    if series.error_code is not None:
+        return False
+    try:
+        found = series.source_path.stat()
+        same = (found.st_size, found.st_mtime_ns) == (series.size_bytes, series.mtime_ns)
+        if not same or not stat.S_ISREG(found.st_mode):
+            return False
+        with series.source_path.open("rb", buffering=0) as file:
+            while file.read(READ_BYTES):
+                pass
+    except OSError:
+        return False
+    return True
