@@ -53,7 +53,7 @@ def _add_user_verbs(verbs: Verbs) -> None:
     run = verbs.add_parser("run", help="index the cohort, then run the whole workflow")
     run.add_argument("config", type=Path)
     run.add_argument("--profile", type=Path, default=Path("profiles/local"))
-    run.add_argument("--cores", type=int, help="overrides the profile's")
+    run.add_argument("--cores", type=_at_least_one, help="overrides the profile's")
     run.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
     run.set_defaults(verb=_run)
 
@@ -108,15 +108,21 @@ def _add_stage_verbs(verbs: Verbs) -> None:
         stage.add_argument("results", type=Path)
         stage.add_argument("--settings", default="{}", help="JSON of the configuration's section")
         if name == "merge":
-            stage.add_argument("--threads", type=int, default=2)
-            stage.add_argument("--mem-mb", type=int, default=4000)
+            stage.add_argument("--threads", type=_at_least_one, default=2)
+            stage.add_argument("--mem-mb", type=_at_least_one, default=4000)
         stage.set_defaults(verb=verb)
 
 
 def _add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", default="{}", help="JSON of the configuration's section")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--mem-mb", type=int, default=2000)
+    parser.add_argument("--threads", type=_at_least_one, default=1)
+    parser.add_argument("--mem-mb", type=_at_least_one, default=2000)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def _add_single_file_verbs(verbs: Verbs) -> None:

@@ -43,6 +43,15 @@ class IndexSummary:
     shards_changed: int
     shards_removed: int
 
+    def __str__(self) -> str:
+        shards = f"{self.shards_new} new, {self.shards_changed} changed"
+        gone = f", {self.shards_removed} removed" if self.shards_removed else ""
+        return (
+            f"series {self.n_series}, subjects {self.n_subjects}, excluded {self.n_excluded}, "
+            f"unreadable {self.n_failed}; shards {self.shards_total} ({shards}{gone}); "
+            f"problems {self.n_problems} (index_problems.parquet)"
+        )
+
 
 def index_cohort(section: CohortSection, results: Path) -> IndexSummary:
     """Find all series of the sources and write cohort.parquet, shards/ and index_problems.parquet.
