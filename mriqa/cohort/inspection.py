@@ -21,6 +21,7 @@ from mriqa.progress import track
 THREADS = 16
 """Mostly waiting: on a network file system a stat takes a millisecond and more."""
 BATCH = 64
+MAX_SIDECAR_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +169,25 @@ def _bvals(series: FoundSeries, problems: list[Problem]) -> tuple[float, ...] | 
         if not os.path.exists(path):  # noqa: PTH110
             return None
     try:
-        return parse_bvals(Path(path).read_text(encoding="utf-8"))
+        return parse_bvals(_sidecar_text(path))
     except (OSError, ValueError) as error:
         problems.append(Problem(path, f"b-values not used: {error}"))
         return None
 
 
+def _sidecar_text(path: str) -> str:
+    """The text of a sidecar; OSError for what is none, as a named pipe, which would never end."""
+    found = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{path} is not a regular file")
+    if found.st_size > MAX_SIDECAR_BYTES:
+        raise OSError(f"{path} has {found.st_size} bytes; that is no sidecar")
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
 def _read_json(path: str, problems: list[Problem]) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(_sidecar_text(path))
     except (OSError, ValueError, RecursionError) as error:
         problems.append(Problem(path, f"sidecar not used: {error}"))
         return {}

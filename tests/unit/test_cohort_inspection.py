@@ -87,6 +87,19 @@ def test_damaged_sidecars_are_problems_not_failures(tmp_path, content):
     ]
 
 
+def test_sidecars_that_never_end_are_problems_and_no_hang(tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"x")
+    os.mkfifo(tmp_path / "a.json")
+    (tmp_path / "a.bval").symlink_to("/dev/zero")
+    seen = look(tmp_path / "a.nii")
+    assert (seen.error_code, seen.bvals, seen.scanner) == (None, None, None)
+    assert [problem.file for problem in seen.problems] == [
+        str(tmp_path / "a.bval"),
+        str(tmp_path / "a.json"),
+    ]
+    assert all("not a regular file" in problem.problem for problem in seen.problems)
+
+
 def test_a_bval_that_the_table_names_and_is_not_there(tmp_path):
     (tmp_path / "a.nii").write_bytes(b"x")
     seen = look(tmp_path / "a.nii", bval_path=str(tmp_path / "b.bval"))
