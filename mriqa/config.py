@@ -155,7 +155,7 @@ class EvaluationSection(Section):
 
 
 class ResourcesSection(Section):
-    """Memory of the jobs. A change reruns nothing."""
+    """Memory of the jobs. A change reruns what had not fit."""
 
     convert_mem_mb: int = Field(2000, ge=256, description="Of a convert job at its first attempt.")
     score_mem_mb: int = Field(2000, ge=256, description="Of a score job at its first attempt.")
