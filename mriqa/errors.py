@@ -61,7 +61,7 @@ ERROR_DESCRIPTIONS: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_MEMORY: "The series does not fit into the memory of its job.",
     ErrorCode.DUPLICATE_ID: "Two files claim the same series id; neither is trusted.",
     ErrorCode.SOURCE_CHANGED: "The file changed between index and convert; index again.",
-    ErrorCode.STORE_DAMAGED: "The Zarr store cannot be read back; the next `mriqa run` writes it anew.",
+    ErrorCode.STORE_DAMAGED: "The Zarr store cannot be read back; the next run writes it anew.",
     ErrorCode.INTERNAL: "An error of mriqa's own; the message says where. Please report it.",
 }
 
