@@ -171,8 +171,9 @@ def _bvals(series: FoundSeries, problems: list[Problem]) -> tuple[float, ...] | 
     try:
         return parse_bvals(_sidecar_text(path))
     except (OSError, ValueError) as error:
-        problems.append(Problem(path, f"b-values not used: {error}"))
-        return None
+        text = f"b-values not used, so the volumes have no reference: {error}"
+        problems.append(Problem(path, text))
+        return ()  # not None: it is diffusion, with shells that cannot be told apart
 
 
 def _sidecar_text(path: str) -> str:

@@ -68,9 +68,10 @@ def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
     """Add quality_score, rating, rating_source, flag, flag_reason; set `no_reference`.
 
     `volumes` has the columns of `add_strata` and the metrics. A stratum needs volumes of
-    `min_stratum` sessions, else its volumes are `no_reference` and keep a NULL score.
+    `min_stratum` sessions, else its volumes are `no_reference` and keep a NULL score. So are
+    diffusion volumes whose b-value cannot be told.
     """
-    strata = _strata(volumes, section.min_stratum)
+    strata = _strata(volumes, section)
     metrics = {
         metric.name: np.asarray(
             volumes[metric.name].to_numpy(zero_copy_only=False), dtype=np.float64
@@ -81,16 +82,23 @@ def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
     return _analyst_columns(volumes, judgement, section)
 
 
-def _strata(volumes: pa.Table, min_sessions: int) -> list[NDArray[np.intp]]:
-    """Rows of each stratum that has measured volumes of enough sessions."""
+def _strata(volumes: pa.Table, section: RatingSection) -> list[NDArray[np.intp]]:
+    """Rows of each stratum that has measured volumes of enough sessions.
+
+    Where shells are told apart, a volume of unknown b-value is in none: b0 and weighted volumes
+    would be taken for good and bad ones.
+    """
     codes = pc.dictionary_encode(volumes["stratum"]).combine_chunks()
     sessions = pc.binary_join_element_wise(
         volumes["subject"], pc.fill_null(volumes["session"], ""), "/"
     )
     person = pc.dictionary_encode(sessions).combine_chunks().indices.to_numpy()
     stratum = codes.indices.to_numpy(zero_copy_only=False)  # NaN where NULL
+    if "b_class" in section.stratum:
+        unknown = pc.fill_null(pc.equal(volumes["b_class"], "unknown"), False).to_numpy()
+        stratum = np.where(unknown, -1, stratum)
     rows_of = [np.flatnonzero(stratum == code) for code in range(len(codes.dictionary))]
-    return [rows for rows in rows_of if np.unique(person[rows]).size >= min_sessions]
+    return [rows for rows in rows_of if np.unique(person[rows]).size >= section.min_stratum]
 
 
 def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSection) -> pa.Table:

@@ -115,7 +115,7 @@ def test_bids_sidecars_are_inherited(tmp_path):
         "demo_sub-1_ses-a_dir-AP_dwi": ([0, 1000], "GE_MR750_3T"),
         "demo_sub-1_ses-a_dir-PA_dwi": ([0, 700], "GE_3T"),
         "demo_sub-1_ses-a_T1w": (None, None),
-        "demo_sub-2_dwi": (None, "GE_3T"),
+        "demo_sub-2_dwi": ([], "GE_3T"),
     }
     files = [Path(row["file"]).name for row in problem_rows(tmp_path / "out")]
     assert files == ["sub-2_dwi.bval", "sub-2_dwi.json"]

@@ -80,7 +80,7 @@ def test_damaged_sidecars_are_problems_not_failures(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content.encode(errors="surrogateescape"))
     (tmp_path / "a.bval").write_text("b")
     seen = look(tmp_path / "a.nii")
-    assert (seen.error_code, seen.scanner, seen.bvals) == (None, None, None)
+    assert (seen.error_code, seen.scanner, seen.bvals) == (None, None, ())
     assert sorted(problem.file for problem in seen.problems) == [
         str(tmp_path / "a.bval"),
         str(tmp_path / "a.json"),
@@ -92,7 +92,7 @@ def test_sidecars_that_never_end_are_problems_and_no_hang(tmp_path):
     os.mkfifo(tmp_path / "a.json")
     (tmp_path / "a.bval").symlink_to("/dev/zero")
     seen = look(tmp_path / "a.nii")
-    assert (seen.error_code, seen.bvals, seen.scanner) == (None, None, None)
+    assert (seen.error_code, seen.bvals, seen.scanner) == (None, (), None)
     assert [problem.file for problem in seen.problems] == [
         str(tmp_path / "a.bval"),
         str(tmp_path / "a.json"),
@@ -103,7 +103,7 @@ def test_sidecars_that_never_end_are_problems_and_no_hang(tmp_path):
 def test_a_bval_that_the_table_names_and_is_not_there(tmp_path):
     (tmp_path / "a.nii").write_bytes(b"x")
     seen = look(tmp_path / "a.nii", bval_path=str(tmp_path / "b.bval"))
-    assert seen.bvals is None
+    assert seen.bvals == ()
     assert "No such file" in seen.problems[0].problem
 
 
