@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mriqa.errors import UserError
 from mriqa.files import replacing
 from mriqa.images.geometry import to_source
-from mriqa.images.store import SeriesAttributes, open_store
+from mriqa.images.store import SeriesAttributes, open_store, store_array_name
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -23,10 +23,18 @@ def export_series(store: Path, series_id: str, target: Path) -> None:
 
     What follows inflating is what followed it in the source, bit for bit: header, extensions,
     voxels in the source's order and byte order, and trailing bytes. One volume is in memory at a
-    time. Raises UserError for another suffix, SeriesError (store_damaged) for a damaged series.
+    time. Raises UserError for another suffix, no store or no such series in it, SeriesError
+    (store_damaged) for a damaged one.
     """
     if not target.name.endswith(SUFFIXES):
         raise UserError(f"{target}: the name must end with .nii or .nii.gz")
+    if not (store / "zarr.json").is_file():
+        raise UserError(f"{store}: no store; name one such as results/demo/zarr/shard-00000.zarr")
+    if not (store / store_array_name(series_id)).is_dir():
+        raise UserError(
+            f"{store}: no series {series_id!r} in this shard; column `shard` of the table "
+            "volumes says in which one it is (those that failed are in none)"
+        )
     series = open_store(store).series(series_id)
     attributes = series.attributes
     with replacing(target) as temporary, _opened(temporary, target.name.endswith(".gz")) as file:

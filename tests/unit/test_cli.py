@@ -50,3 +50,15 @@ def test_what_the_user_must_mend_is_status_2(
         said = capsys.readouterr().err
         assert said.startswith("mriqa: ")
         assert arguments[-1] in said
+
+
+def test_export_tells_a_missing_store_from_a_missing_series(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "shard-00000.zarr"
+    for message in ("no store", "no series 'demo_sub-1_T1w' in this shard"):
+        assert main(["export", str(store), "demo_sub-1_T1w", str(tmp_path / "x.nii")]) == 2
+        assert f"{store}: {message}" in capsys.readouterr().err
+        store.mkdir(exist_ok=True)
+        (store / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    assert not (tmp_path / "x.nii").exists()
