@@ -130,6 +130,7 @@ def _add_single_file_verbs(verbs: Verbs) -> None:
     export.add_argument("store", type=Path, help="e.g. results/demo/zarr/shard-00007.zarr")
     export.add_argument("series_id")
     export.add_argument("out", type=Path, help="a .nii or .nii.gz file")
+    _add_force(export)
     export.set_defaults(verb=_export)
 
     simulate = verbs.add_parser("simulate", help="put a simulated artifact into one NIfTI")
@@ -139,7 +140,18 @@ def _add_single_file_verbs(verbs: Verbs) -> None:
     simulate.add_argument("--severity", type=float, required=True, help="0 (none) to 1 (strong)")
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--phase-axis", choices=("y", "x"), help="default: drawn by the seed")
+    _add_force(simulate)
     simulate.set_defaults(verb=_simulate)
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+
+
+def _refuse_existing(target: Path, parsed: argparse.Namespace) -> None:
+    """Scans cannot be replaced: no file is overwritten by a slip of the keyboard."""
+    if target.exists() and not parsed.force:
+        raise UserError(f"{target}: is there already; choose another name, or add --force")
 
 
 def _run(parsed: argparse.Namespace) -> None:
@@ -248,6 +260,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
 def _export(parsed: argparse.Namespace) -> None:
     from mriqa.images.export import export_series
 
+    _refuse_existing(parsed.out, parsed)
     export_series(parsed.store, parsed.series_id, parsed.out)
 
 
@@ -255,6 +268,7 @@ def _simulate(parsed: argparse.Namespace) -> None:
     from mriqa.artifacts import Family
     from mriqa.artifacts.simulate import simulate_file
 
+    _refuse_existing(parsed.target, parsed)
     if parsed.family not in set(Family):
         allowed = ", ".join(family.value for family in Family)
         raise UserError(f"--family: {parsed.family!r} is none of {allowed}")

@@ -25,37 +25,35 @@ class Exclusions:
             return "withdrawn"
         return "contrast" if contrast in self.contrasts else None
 
-    def problems(self, subjects: AbstractSet[str], contrasts: AbstractSet[str]) -> list[Problem]:
-        """Contrasts that nobody has, and withdrawn ids that miss a subject by leading zeros only.
-
-        An id that is not in the cohort is normal. This one is probably a number that a
-        spreadsheet has shortened, and overlooking it would rate somebody who withdrew. For the same
-        reason a line that holds more than an id raises UserError.
-        """
-        self._check_lines(subjects)
-        by_number: dict[str, str] = {one.lstrip("0"): one for one in sorted(subjects)}
+    def problems(self, contrasts: AbstractSet[str]) -> list[Problem]:
+        """Excluded contrasts that nobody has."""
         text = "excluded, but no series has this contrast"
-        unused = [
+        return [
             Problem("configuration", text, column="cohort.exclude_contrasts", value=contrast)
             for contrast in sorted(self.contrasts - contrasts)
         ]
-        return unused + [
-            Problem(
-                str(self.file),
-                f"not in the cohort, but {by_number[one.lstrip('0')]} has other leading zeros",
-                line,
-                value=one,
-            )
-            for one, line in self.withdrawn.items()
-            if one not in subjects and one.lstrip("0") in by_number
-        ]
 
-    def _check_lines(self, subjects: AbstractSet[str]) -> None:
+    def check(self, subjects: AbstractSet[str]) -> None:
+        """Raise UserError for a line that was meant for somebody and would miss them.
+
+        An id that is not in the cohort is normal. A number that a spreadsheet has robbed of its
+        leading zeros, or a line that holds more than an id, would leave somebody rated who
+        withdrew.
+        """
+        by_number = {one.lstrip("0"): one for one in sorted(subjects)}
         for one, line in self.withdrawn.items():
-            if one not in subjects and _SEPARATOR.search(one):
+            if one in subjects:
+                continue
+            if _SEPARATOR.search(one):
                 raise UserError(
                     f"{self.file}: line {line}: {one!r} is no subject of this cohort, and more "
                     "than an id; write an id a line, and what is no id behind a `#`"
+                )
+            if one.lstrip("0") in by_number:
+                raise UserError(
+                    f"{self.file}: line {line}: {one!r} is no subject of this cohort, but "
+                    f"{by_number[one.lstrip('0')]!r} is, with other leading zeros; write the ids "
+                    "as the sources do, and what is no id behind a `#`"
                 )
 
 

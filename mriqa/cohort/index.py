@@ -31,7 +31,11 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What one run of `index` found and wrote; `n_failed` of the series have an error code."""
+    """What one run of `index` found and wrote.
+
+    `n_failed` of the series have an error code; `n_vanished` were indexed before and are in no
+    source any more.
+    """
 
     n_series: int
     n_subjects: int
@@ -42,13 +46,15 @@ class IndexSummary:
     shards_new: int
     shards_changed: int
     shards_removed: int
+    n_vanished: int
 
     def __str__(self) -> str:
         shards = f"{self.shards_new} new, {self.shards_changed} changed"
         gone = f", {self.shards_removed} removed" if self.shards_removed else ""
+        lost = f", vanished {self.n_vanished}" if self.n_vanished else ""
         return (
             f"series {self.n_series}, subjects {self.n_subjects}, excluded {self.n_excluded}, "
-            f"unreadable {self.n_failed}; shards {self.shards_total} ({shards}{gone}); "
+            f"unreadable {self.n_failed}{lost}; shards {self.shards_total} ({shards}{gone}); "
             f"problems {self.n_problems} (index_problems.parquet)"
         )
 
@@ -60,16 +66,16 @@ def index_cohort(section: CohortSection, results: Path) -> IndexSummary:
     if a source is missing or no source has any series.
     """
     exclusions = read_exclusions(section)
-    series, inspections, problems = _inspected(find_series(section), exclusions)
+    findings = find_series(section)
+    exclusions.check({one.subject for one in findings.series})
+    series, inspections, problems = _inspected(findings, exclusions)
     ledger = read_ledger(results)
     shards = _shards(section, series, inspections, ledger)
     rows = [
         _row(section, one, seen, exclusions, shards[one.series_id])
         for one, seen in zip(series, inspections, strict=True)
     ]
-    problems += exclusions.problems(
-        {one.subject for one in series}, {one.contrast for one in series}
-    )
+    problems += exclusions.problems({one.contrast for one in series})
     return _write(results, ledger, rows, list(set(problems)))
 
 
@@ -191,4 +197,5 @@ def _write(
         shards_new=len(changes.new),
         shards_changed=len(changes.changed),
         shards_removed=len(changes.removed),
+        n_vanished=len(set(ledger.assigned) - {row["series_id"] for row in rows}),
     )

@@ -33,7 +33,7 @@ from mriqa.tables.reconcile import Counts, total
 from mriqa.tables.schemas import SCHEMA_VERSION
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when the tables change: `merge` then runs again."""
 
 _LIBRARIES = (

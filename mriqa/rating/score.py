@@ -25,7 +25,7 @@ from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when the numbers change: all score jobs then run again."""
 
 WORKING_COPIES = 6
@@ -180,7 +180,7 @@ def _score_volume(
 def _volume_head(series: Series, stored: StoredSeries, volume: int) -> Row:
     attributes = stored.attributes
     depth, height, width = attributes.shape_zyx
-    b_value, b_class = diffusion_class(series.bvals, volume, attributes.n_volumes)
+    b_value, b_class = diffusion_class(series.contrast, series.bvals, volume, attributes.n_volumes)
     return {
         "series_id": series.series_id,
         "volume": volume,
@@ -197,15 +197,16 @@ def _volume_head(series: Series, stored: StoredSeries, volume: int) -> Row:
 
 
 def diffusion_class(
-    bvals: tuple[float, ...] | None, volume: int, n_volumes: int
+    contrast: str, bvals: tuple[float, ...] | None, volume: int, n_volumes: int
 ) -> tuple[float | None, str]:
     """b-value in s/mm² and shell of a volume.
 
-    The shell is `none` without b-values, `unknown` where their number is not that of the volumes
-    (whose is whose cannot be told), `b0` below 50, else b rounded to 100, e.g. `b1000`.
+    The shell is `b0` below 50, else b rounded to 100, e.g. `b1000`; `none` of what is no diffusion.
+    It is `unknown` where the number of b-values is not that of the volumes (whose is whose cannot
+    be told), and in a series of several `dwi` volumes without any.
     """
     if bvals is None:
-        return None, "none"
+        return None, "unknown" if contrast == "dwi" and n_volumes > 1 else "none"
     if len(bvals) != n_volumes:
         return None, "unknown"
     b_value = float(bvals[volume])

@@ -26,7 +26,7 @@ SELECT subject, session,
   count(*) FILTER (rating = 'fail') AS n_fail,
   median(quality_score) AS quality_score,
   min(quality_score) AS quality_score_min,
-  bool_or(flag) AS any_flag,
+  bool_or(flag AND coalesce(rating, 'none') <> 'questionable') AS any_flag,
   first(flag_reason ORDER BY {_REASON_ORDER}) FILTER (flag) AS worst_reason,
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
@@ -36,8 +36,9 @@ FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
 def summarise_subjects(volumes: pa.Table, section: RatingSection) -> pa.Table:
     """The subjects table without provenance.
 
-    The rating is that of the median quality_score; `flag` is raised by the rating or by any flagged
-    volume. The reason is that of the volume with the lowest score, a failed one first.
+    The rating is that of the median quality_score; `flag` is raised by the rating or by any volume
+    that is flagged for more than being questionable: of a hundred good volumes some always are. The
+    reason is that of the volume with the lowest score, a failed one first.
     """
     with duckdb.connect() as connection:
         connection.register("volumes", volumes)

@@ -150,6 +150,12 @@ def _prepare(config: Config, lock: RunLock) -> None:
         f"{summary.shards_changed} changed), {summary.n_excluded} excluded, "
         f"{summary.n_failed} unreadable"
     )
+    if summary.n_vanished:
+        what = "series that was" if summary.n_vanished == 1 else "series that were"
+        say(
+            f"index: {summary.n_vanished} {what} indexed before are in no source any more "
+            "and leave the tables; is everything mounted?"
+        )
     if summary.n_problems:
         where = config.results / "index_problems.parquet"
         say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")

@@ -28,6 +28,7 @@ TABLES = (
         for kind in ("parquet", "json")
     ),
     "subjects.tsv",
+    "slices",
 )
 _SCRATCH = (f".*{TEMPORARY_MARK}*", ".merge-*")
 
@@ -135,7 +136,9 @@ def clear_snakemake_lock(results: Path) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    return path.is_file() and (path.suffix != ".parquet" or _is_parquet(path))
+    if path.suffix == ".parquet":
+        return path.is_file() and _is_parquet(path)
+    return path.exists()
 
 
 def _is_parquet(path: Path) -> bool:

@@ -10,11 +10,13 @@ import duckdb
 
 from mriqa.errors import UserError
 
+_QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
 
 def connect(results: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with views of all tables, of the cohort and of the index's problems.
 
-    The connection is in memory; nothing is written but by a COPY. Raises UserError where there are
+    The connection is in memory. Raises UserError where there are
     no tables, or one is damaged.
     """
     tables = results / "tables"
@@ -53,10 +55,21 @@ def _view(
         raise UserError(f"{name}: {reason}; run `mriqa merge` again") from None
 
 
+def _check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse what could write, such as COPY: the tables are made by `merge` alone."""
+    for statement in connection.extract_statements(sql):
+        if statement.type not in _QUESTIONS:
+            raise UserError(
+                f"only questions are answered here, not {statement.type.name}; for more, open the "
+                "Parquet files in DuckDB itself"
+            )
+
+
 def run_query(results: Path, sql: str, *, max_rows: int = 1000, max_width: int = 400) -> str:
     """The answer to `sql` as a text table; raises UserError naming what DuckDB did not accept."""
     with connect(results) as connection:
         try:
+            _check_question(connection, sql)
             # None for a statement without an answer, which the stubs do not know
             answer = cast(duckdb.DuckDBPyRelation | None, connection.sql(sql))
             if answer is None:

@@ -90,8 +90,8 @@ STRATUM_COLUMNS = (
     Column(
         "b_class",
         "string",
-        "`b0` below 50 s/mm^2, else b rounded to 100; `none` without b-values, `unknown` where "
-        "there are not as many as volumes.",
+        "`b0` below 50 s/mm^2, else b rounded to 100; `none` of what is not diffusion, "
+        "`unknown` where b-values are missing or not as many as volumes.",
     ),
     Column("background", "string", "What lies outside the body.", levels=BACKGROUND_LEVELS),
 )
@@ -186,7 +186,11 @@ SUBJECT_COLUMNS = (
     ),
     Column("rating", "string", "quality_score against two thresholds.", levels=RATING_LEVELS),
     Column("rating_source", "string", "What the rating rests on.", levels=RATING_SOURCE_LEVELS),
-    Column("flag", "bool", "True: rating is not pass, or a volume is flagged."),
+    Column(
+        "flag",
+        "bool",
+        "True: rating is not pass, or a volume is rated fail, could not be rated or is not finite.",
+    ),
     Column("flag_reason", "string", "Foremost reason of the flag.", levels=FLAG_REASONS),
     *PERSON_COLUMNS,
     *PROVENANCE_COLUMNS,

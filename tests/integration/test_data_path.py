@@ -336,3 +336,16 @@ def test_a_damaged_score_file_is_named(results, tmp_path):
     victim.write_bytes(victim.read_bytes()[:-100])
     with pytest.raises(UserError, match="shard-00002.parquet: damaged.*delete it and run again"):
         publish_tables(copy, RATING)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["COPY volumes TO '{target}'", "SELECT 1; COPY volumes TO '{target}'", "DROP VIEW volumes"],
+)
+def test_a_query_only_asks(results, tmp_path, sql):
+    target = tmp_path / "out.parquet"
+    with pytest.raises(UserError, match="only questions are answered here"):
+        run_query(results, sql.format(target=target))
+    assert not target.exists()
+    assert "volumes" in run_query(results, "SHOW TABLES")
+    assert "n_slices" in run_query(results, "DESCRIBE volumes")

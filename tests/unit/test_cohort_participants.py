@@ -100,13 +100,18 @@ def test_withdrawal_list(tmp_path):
     assert found.excluded_by("02", "T1w") is None
 
 
-def test_withdrawn_ids_without_their_zeros_are_pointed_out(tmp_path):
+def test_a_withdrawn_id_without_its_zeros_stops(tmp_path):
     path = tmp_path / "withdrawn.txt"
-    path.write_text("12\n99\n0007\n")
-    found = read_exclusions(section(tmp_path, withdrawn=path, exclude_contrasts=("T9w",)))
-    problems = found.problems({"0012", "0007"}, {"T1w"})
-    assert [(problem.line, problem.value) for problem in problems] == [(None, "T9w"), (1, "12")]
-    assert "0012" in problems[1].problem
+    path.write_text("0007\n99\n12\n")
+    found = read_exclusions(section(tmp_path, withdrawn=path))
+    found.check({"0007", "1200"})
+    with pytest.raises(UserError, match=r"line 3: '12' is no subject.*'0012' is"):
+        found.check({"0012", "0007"})
+
+
+def test_an_excluded_contrast_that_nobody_has_is_pointed_out(tmp_path):
+    found = read_exclusions(section(tmp_path, exclude_contrasts=("T9w", "T1w")))
+    assert [problem.value for problem in found.problems({"T1w"})] == ["T9w"]
 
 
 @pytest.mark.parametrize(
@@ -117,14 +122,14 @@ def test_a_withdrawal_line_that_is_more_than_an_id_stops(tmp_path, line):
     path.write_text(f"02\n{line}\n")
     found = read_exclusions(section(tmp_path, withdrawn=path))
     with pytest.raises(UserError, match=r"withdrawn\.csv: line 2: '.*an id a line"):
-        found.problems({"01", "02"}, {"T1w"})
+        found.check({"01", "02"})
 
 
 def test_a_subject_may_have_a_blank_in_its_name(tmp_path):
     path = tmp_path / "withdrawn.txt"
     path.write_text("A 1\n")
     found = read_exclusions(section(tmp_path, withdrawn=path))
-    assert found.problems({"A 1", "A"}, {"T1w"}) == []
+    found.check({"A 1", "A"})
     assert found.excluded_by("A 1", "T1w") == "withdrawn"
 
 

@@ -9,7 +9,7 @@ from mriqa.rating import score
 
 KNOWN = {
     "convert": (1, "778112bec9dc"),
-    "score": (2, "24588b76d8cb"),
+    "score": (3, "24588b76d8cb"),
 }
 
 

@@ -62,4 +62,38 @@ def test_of_flagged_volumes_without_a_score_the_failed_one_gives_the_reason():
     [(0, "b0"), (49.9, "b0"), (50, "b100"), (149, "b100"), (150, "b200"), (250, "b300")],
 )
 def test_shells_are_rounded_halves_up(b_value, shell):
-    assert diffusion_class((float(b_value),), 0, 1) == (b_value, shell)
+    assert diffusion_class("dwi", (float(b_value),), 0, 1) == (b_value, shell)
+
+
+@pytest.mark.parametrize(
+    ("contrast", "bvals", "n_volumes", "shell"),
+    [
+        ("T1w", None, 1, "none"),
+        ("bold", None, 200, "none"),
+        ("dwi", None, 1, "none"),
+        ("dwi", None, 13, "unknown"),  # weighted and not: which is which cannot be told
+        ("dwi", (0.0, 1000.0), 13, "unknown"),
+    ],
+)
+def test_shells_without_b_values(contrast, bvals, n_volumes, shell):
+    assert diffusion_class(contrast, bvals, 0, n_volumes) == (None, shell)
+
+
+def test_one_questionable_volume_of_many_does_not_flag_a_session():
+    good = [series("a", volume=i, quality_score=0.9, rating="pass", flag=False) for i in range(9)]
+    doubt = series(
+        "a", volume=9, quality_score=0.7, rating="questionable", flag=True, flag_reason="blur"
+    )
+    assert summary([*good, doubt])[0]["flag"] is False
+    assert summary([doubt])[0]["flag"] is True
+    failed = {**doubt, "quality_score": 0.1, "rating": "fail"}
+    (row,) = summary([*good, failed])
+    assert (row["flag"], row["rating"], row["flag_reason"]) == (True, "pass", "blur")
+    broken = series("b", volume=None, status="failed", flag=True, flag_reason="failed")
+    assert summary([*good, broken])[0]["flag"] is True
+
+
+def test_a_session_that_was_never_judged_has_no_flag():
+    (row,) = summary([series("a", status="no_reference")])
+    assert row["flag"] is None
+    assert row["rating"] is None
