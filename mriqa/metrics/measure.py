@@ -70,7 +70,7 @@ def _clean(volume: Volume) -> tuple[Volume, Mask | None]:
     """Non-negative finite voxels, and which of them were finite (None: all)."""
     low, high = float(np.min(volume)), float(np.max(volume))
     if np.isfinite(low) and np.isfinite(high):
-        finite, clean = None, np.maximum(volume, np.float32(0))
+        finite, clean = None, volume if low >= 0 else np.maximum(volume, np.float32(0))
     else:
         finite = np.isfinite(volume)
         if not finite.any():

@@ -86,11 +86,14 @@ def block_mean(volume: Volume, block: int) -> Volume:
     """In-plane block means; rows and columns beyond a whole number of blocks are left out."""
     if block == 1:
         return volume
-    slices, rows, columns = (volume.shape[0], volume.shape[1] // block, volume.shape[2] // block)
-    total = np.zeros((slices, rows, columns), np.float32)
-    for i in range(block):
-        for j in range(block):
-            total += volume[:, i : rows * block : block, j : columns * block : block]
+    rows, columns = volume.shape[1] // block * block, volume.shape[2] // block * block
+    # Whole lines first: they are contiguous, and leave a fraction for the strided columns.
+    lines = volume[:, 0:rows:block, :columns].copy()
+    for i in range(1, block):
+        lines += volume[:, i:rows:block, :columns]
+    total = lines[:, :, ::block].copy()
+    for j in range(1, block):
+        total += lines[:, :, j::block]
     total *= np.float32(1 / block**2)
     return total
 

@@ -58,11 +58,13 @@ def _line_energy(plane: Plane, weight: Plane) -> list[float]:
         counted = lines[:, low : low + count]
         if high > low:
             counted = counted * lines[:, high : high + count]
+        product = np.empty(counted.shape, np.float32)
         for lag in lags:
             start = (widest - lag) // 2
             ahead = plane[:, start + lag : start + lag + count]
             difference = ahead - plane[:, start : start + count]
-            energies.append(float(np.vdot(difference[:-1] * counted, difference[1:])))
+            np.multiply(difference[:-1], counted, out=product)
+            energies.append(float(np.vdot(product, difference[1:])))
     return energies
 
 

@@ -79,7 +79,7 @@ def run() -> list[dict[str, Any]]:
     found = {name: median(values) for name, values in times.items()}
     return [
         {
-            "name": "metrics of a volume",
+            "name": "metrics_volume",
             "ours_ms": found["ours"],
             "peer_ms": found["peer"],
             "floor_ms": found["floor"],
