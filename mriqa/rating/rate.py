@@ -110,6 +110,8 @@ def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSec
     status = np.asarray(volumes["status"].to_pylist(), dtype=object)
     status[measured & ~judged] = "no_reference"
     nonfinite = volumes["nonfinite_fraction"].to_numpy(zero_copy_only=False) > NONFINITE_LIMIT
+    # What little is left of such a volume may look usual.
+    rating[nonfinite & (rating == "pass")] = "questionable"
     bad = judged & (rating != "pass")
     flag = np.full(len(score), None, dtype=object)
     flag[judged] = False

@@ -26,7 +26,8 @@ SELECT subject, session,
   count(*) FILTER (rating = 'fail') AS n_fail,
   median(quality_score) AS quality_score,
   min(quality_score) AS quality_score_min,
-  bool_or(flag AND coalesce(rating, 'none') <> 'questionable') AS any_flag,
+  bool_or(flag AND (coalesce(rating, 'none') <> 'questionable' OR flag_reason = 'nonfinite'))
+    AS any_flag,
   first(flag_reason ORDER BY {_REASON_ORDER}) FILTER (flag) AS worst_reason,
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST

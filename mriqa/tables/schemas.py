@@ -76,7 +76,13 @@ RATING_COLUMNS = (
         better="higher",
         bounds=(0, 1),
     ),
-    Column("rating", "string", "quality_score against two thresholds.", levels=RATING_LEVELS),
+    Column(
+        "rating",
+        "string",
+        "quality_score against two thresholds; at best questionable where more than 0.1% of the "
+        "voxels are not finite.",
+        levels=RATING_LEVELS,
+    ),
     Column("rating_source", "string", "What the rating rests on.", levels=RATING_SOURCE_LEVELS),
     Column("flag", "bool", "True: look at it. NULL: excluded, or nothing to judge it by."),
     Column("flag_reason", "string", "Foremost reason of the flag.", levels=FLAG_REASONS),
