@@ -47,9 +47,9 @@ def failures(path: Path) -> dict[str, str]:
     """Error codes by series of a status or score file; nothing where it cannot be read."""
     try:
         table = pq.ParquetFile(path).read(columns=["series_id", "error_code"])
-    except (pa.ArrowException, OSError, KeyError):
+        table = table.filter(table["error_code"].is_valid())
+    except (pa.ArrowException, OSError, KeyError):  # KeyError: of another version
         return {}
-    table = table.filter(table["error_code"].is_valid())
     return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

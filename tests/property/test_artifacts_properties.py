@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts.background import measure_background
+from mriqa.artifacts.families import NOISE_FACTOR
 
 FAMILIES = st.sampled_from(list(Family))
 SEEDS = st.integers(0, 2**40)
@@ -64,4 +66,6 @@ def test_anything_drawn_replays_and_stays_a_finite_magnitude(
     assert result.shape == shape
     assert np.isfinite(result).all()
     assert result.min() >= 0
-    assert result.max() <= 4 * volume.max()
+    # of tiny volumes the noise is a guess, and may exceed the signal
+    noise = 8 * NOISE_FACTOR[-1] * measure_background(volume).sigma
+    assert result.max() <= 4 * volume.max() + (noise if family is Family.NOISE else 0)

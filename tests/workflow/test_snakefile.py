@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tiny_cohort import LOCAL, ROOT, Cohort
 
@@ -80,10 +82,11 @@ def test_a_dry_run_through_mriqa_runs_no_job(fresh: Cohort) -> None:
 
 def test_a_failing_job_is_named_with_the_end_of_its_log(cohort: Cohort) -> None:
     before = cohort.mtimes("tables/**/*.parquet")
-    (cohort.results / "scores" / "shard-00001.parquet").write_bytes(b"not a table")
+    other = cohort.results / "scores" / "shard-00001.parquet"
+    pq.write_table(pa.table({"of": ["another version"]}), other)
     output = cohort.run("--", "--retries", "0", status=1)
     assert "merge failed; the end of results/logs/merge.log:" in output
-    assert "not a parquet file" in output
+    assert "scores of another version; delete it and run again" in output
     assert "results/logs/run-" in output
     assert cohort.mtimes("tables/**/*.parquet") == before, "the old tables stand"
 
