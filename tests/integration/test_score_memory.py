@@ -13,6 +13,7 @@ import pytest
 from mriqa.cohort.index import index_cohort
 from mriqa.config import CohortSection, ConvertSection, ScoreSection, TableSource, section_json
 from mriqa.images.convert import convert_shard
+from mriqa.rating.score import score_shard
 
 MEM_MB = 256
 SHAPE = (96, 96, 48, 900)  # int16: 796 MB, three times MEM_MB
@@ -44,17 +45,22 @@ def long_series(path: Path) -> None:
             out.write(np.roll(base, shift % 7, axis=0).tobytes(order="F"))
 
 
+def converted(folder: Path, contrast: str, name: str) -> tuple[Path, Path, Path]:
+    """Index and convert one file; its manifest, store and status."""
+    table = folder / "series.csv"
+    table.write_text(f"subject,contrast,path\n1,{contrast},{name}\n")
+    section = CohortSection(name="m", sources=(TableSource(kind="table", path=table),))
+    index_cohort(section, folder / "r")
+    manifest = folder / "r" / "shards" / "shard-00000.parquet"
+    store, status = folder / "store.zarr", folder / "status.parquet"
+    convert_shard(manifest, store, status, settings=ConvertSection(), threads=2, mem_mb=2000)
+    return manifest, store, status
+
+
 @pytest.mark.slow
 def test_a_series_of_three_times_the_bound(tmp_path):
     long_series(tmp_path / "bold.nii")
-    (tmp_path / "series.csv").write_text("subject,contrast,path\n1,bold,bold.nii\n")
-    section = CohortSection(
-        name="m", sources=(TableSource(kind="table", path=tmp_path / "series.csv"),)
-    )
-    index_cohort(section, tmp_path / "r")
-    manifest = tmp_path / "r" / "shards" / "shard-00000.parquet"
-    store, status = tmp_path / "store.zarr", tmp_path / "status.parquet"
-    convert_shard(manifest, store, status, settings=ConvertSection(), threads=2, mem_mb=2000)
+    manifest, store, status = converted(tmp_path, "bold", "bold.nii")
     output = tmp_path / "scores.parquet"
     done = subprocess.run(
         [
@@ -77,16 +83,7 @@ def test_a_series_of_three_times_the_bound(tmp_path):
 def test_a_volume_that_does_not_fit_is_a_row(tmp_path):
     volume = np.random.default_rng(0).integers(0, 400, (200, 200, 60)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(volume, np.diag([2.0, 2, 3, 1])), tmp_path / "one.nii")
-    (tmp_path / "series.csv").write_text("subject,contrast,path\n1,T1w,one.nii\n")
-    section = CohortSection(
-        name="m", sources=(TableSource(kind="table", path=tmp_path / "series.csv"),)
-    )
-    index_cohort(section, tmp_path / "r")
-    manifest = tmp_path / "r" / "shards" / "shard-00000.parquet"
-    store, status = tmp_path / "store.zarr", tmp_path / "status.parquet"
-    convert_shard(manifest, store, status, settings=ConvertSection(), threads=1, mem_mb=2000)
-    from mriqa.rating.score import score_shard
-
+    manifest, store, status = converted(tmp_path, "T1w", "one.nii")
     output = tmp_path / "scores.parquet"
     score_shard(manifest, store, status, output, settings=ScoreSection(), threads=1, mem_mb=160)
     (row,) = pq.read_table(output).to_pylist()
