@@ -157,8 +157,16 @@ class EvaluationSection(Section):
 class ResourcesSection(Section):
     """Memory of the jobs. A change reruns what had not fit."""
 
-    convert_mem_mb: int = Field(2000, ge=256, description="Of a convert job at its first attempt.")
-    score_mem_mb: int = Field(2000, ge=256, description="Of a score job at its first attempt.")
+    convert_mem_mb: int = Field(
+        2000,
+        ge=256,
+        description="Of a convert job at its first attempt; more where a series exceeds shard_mb.",
+    )
+    score_mem_mb: int = Field(
+        2000,
+        ge=256,
+        description="Of a score job at its first attempt; more where a series exceeds shard_mb.",
+    )
     merge_mem_mb: int = Field(4000, ge=256, description="Of the merge job.")
     convert_threads: int = Field(2, ge=1, description="Series converted at a time in a job.")
     score_threads: int = Field(1, ge=1, description="Volumes scored at a time in a job.")

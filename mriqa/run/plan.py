@@ -36,6 +36,9 @@ MINUTES_AT_LEAST = 20
 MIB_PER_MINUTE = {"convert": 200, "score": 60}
 """Source bytes. One core was measured to do some 6000 and 1700: a slow disk must not end a job."""
 
+MEMORY_GROWS_TO = 8.0
+"""Times the configured memory that the first attempt at a huge series gets at most."""
+
 Resource = Callable[..., int]
 
 
@@ -51,6 +54,7 @@ class ShardLoad:
 
     n_series: int
     size_bytes: int
+    largest_bytes: int
 
 
 @dataclass(frozen=True)
@@ -117,12 +121,17 @@ class Plan:
     def mem_mb(self, stage: str) -> Resource:
         """Memory of a job, as Snakemake calls for it: grows with every attempt.
 
-        It does not follow the shard's bytes: convert and score keep within what they are given.
+        Shards are of one size, and jobs keep within what they are given, so all get the same; but
+        one series may be larger than a whole shard should be, and a volume of it must fit.
         """
         first = int(getattr(self.config.resources, f"{stage}_mem_mb"))
+        usual_bytes = self.config.cohort.shard_mb * 2**20
 
         def memory(wildcards: Wildcards, attempt: int) -> int:
-            return first * attempt
+            shard = getattr(wildcards, "shard", None)  # `merge` and training have none
+            largest = self.loads[shard].largest_bytes if shard in self.loads else 0
+            share = min(max(1.0, largest / usual_bytes), MEMORY_GROWS_TO)
+            return round(first * share) * attempt
 
         return memory
 
@@ -132,7 +141,7 @@ class Plan:
         def minutes(wildcards: Wildcards, attempt: int) -> int:
             if stage not in MIB_PER_MINUTE:
                 return (MINUTES_AT_LEAST + len(self.loads) // 10) * attempt
-            load = self.loads.get(wildcards.shard, ShardLoad(0, 0))
+            load = self.loads.get(wildcards.shard, ShardLoad(0, 0, 0))
             mib = load.size_bytes / 2**20
             return (MINUTES_AT_LEAST + round(mib / MIB_PER_MINUTE[stage])) * attempt
 
@@ -178,9 +187,13 @@ def read_loads(results: Path) -> dict[str, ShardLoad]:
 
 @cache
 def _read_loads(path: Path, mtime_ns: int) -> dict[str, ShardLoad]:
-    rows = pq.ParquetFile(path).read(columns=["shard", "n_series", "bytes"]).to_pylist()
+    rows = (
+        pq.ParquetFile(path)
+        .read(columns=["shard", "n_series", "bytes", "largest_bytes"])
+        .to_pylist()
+    )
     return {
-        shard_name(row["shard"]): ShardLoad(row["n_series"], row["bytes"])
+        shard_name(row["shard"]): ShardLoad(row["n_series"], row["bytes"], row["largest_bytes"])
         for row in rows
         if row["n_series"] > 0
     }

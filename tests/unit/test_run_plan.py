@@ -50,6 +50,14 @@ def test_time_follows_bytes_and_both_grow_with_attempts(tmp_path: Path) -> None:
     assert [memory(small, attempt=attempt) for attempt in (1, 2)] == [2000, 4000]
 
 
+def test_a_series_larger_than_a_shard_gets_more_memory(tmp_path: Path) -> None:
+    write_index(tmp_path, {0: (500, 2048 * MIB), 1: (1, 4096 * MIB), 2: (1, 900_000 * MIB)})
+    memory = make_plan(CONFIG, tmp_path).mem_mb("score")
+    shards = [SimpleNamespace(shard=f"shard-0000{number}") for number in range(3)]
+    assert [memory(shard, attempt=1) for shard in shards] == [2000, 4000, 16_000]
+    assert memory(shards[1], attempt=2) == 8000
+
+
 def test_settings_are_canonical_and_the_truth_is_absolute(tmp_path: Path) -> None:
     plan = make_plan(CONFIG, tmp_path)
     assert plan.truth == str(tmp_path / "truth.csv")
