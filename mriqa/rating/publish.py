@@ -27,10 +27,11 @@ from mriqa.rating.gather import (
     score_files,
 )
 from mriqa.rating.published import FAILURES, RUNS, SLICE_FILES, SLICES, SUBJECTS, VOLUMES
-from mriqa.rating.rate import add_strata, rate_volumes
+from mriqa.rating.rate import rate_volumes
 from mriqa.rating.subjects import summarise_subjects
 from mriqa.tables.reconcile import Counts, total
 from mriqa.tables.schemas import SCHEMA_VERSION
+from mriqa.tables.strata import add_strata
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
 FORMAT_VERSION = 3

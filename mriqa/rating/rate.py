@@ -1,7 +1,5 @@
 """The analyst's columns: stratum, quality_score, rating, flag and its reason."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 
 from mriqa.config import RatingSection
 from mriqa.rating.robust import Judgement, RatedMetric, adverse_z, judge
+from mriqa.tables.strata import comparable
 
 NONFINITE_LIMIT = 1e-3
 """Share of non-finite voxels from which a volume is flagged."""
@@ -35,35 +34,6 @@ RATED_METRICS: tuple[RatedMetric, ...] = (
 )
 
 
-def add_strata(volumes: pa.Table, stratum: Sequence[str]) -> pa.Table:
-    """Add `protocol` and `stratum` (the given columns, joined by `/`); NULL for unread series."""
-    protocol = [
-        _protocol(scanner, z, y, x)
-        for scanner, z, y, x in zip(
-            *(
-                volumes[name].to_pylist()
-                for name in ("scanner", "spacing_z_mm", "spacing_y_mm", "spacing_x_mm")
-            ),
-            strict=True,
-        )
-    ]
-    volumes = volumes.append_column("protocol", pa.array(protocol, pa.string()))
-    parts = [pc.fill_null(volumes[name], "-") for name in stratum]
-    joined = pc.binary_join_element_wise(*parts, "/") if parts else pa.repeat("all", len(volumes))
-    measured = pc.equal(volumes["status"], "ok")
-    return volumes.append_column(
-        "stratum", pc.if_else(measured, joined, pa.scalar(None, pa.string()))
-    )
-
-
-def _protocol(scanner: str | None, z: float | None, y: float | None, x: float | None) -> str | None:
-    if z is None or y is None or x is None:
-        return None
-    # to 3 places first: 2.2499998 and 2.2500002 are one protocol
-    voxel = "x".join(f"{round(size, 3):.1f}" for size in (y, x, z)) + "mm"
-    return f"{scanner} {voxel}" if scanner else voxel
-
-
 def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
     """Add quality_score, rating, rating_source, flag, flag_reason; set `no_reference`.
 
@@ -83,20 +53,14 @@ def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
 
 
 def _strata(volumes: pa.Table, section: RatingSection) -> list[NDArray[np.intp]]:
-    """Rows of each stratum that has measured volumes of enough sessions.
-
-    Where shells are told apart, a volume of unknown b-value is in none: b0 and weighted volumes
-    would be taken for good and bad ones.
-    """
+    """Rows of each stratum that has measured volumes of enough sessions."""
     codes = pc.dictionary_encode(volumes["stratum"]).combine_chunks()
     sessions = pc.binary_join_element_wise(
         volumes["subject"], pc.fill_null(volumes["session"], ""), "/"
     )
     person = pc.dictionary_encode(sessions).combine_chunks().indices.to_numpy()
     stratum = codes.indices.to_numpy(zero_copy_only=False)  # NaN where NULL
-    if "b_class" in section.stratum:
-        unknown = pc.fill_null(pc.equal(volumes["b_class"], "unknown"), False).to_numpy()
-        stratum = np.where(unknown, -1, stratum)
+    stratum = np.where(comparable(volumes, section.stratum).to_numpy(), stratum, -1)
     rows_of = [np.flatnonzero(stratum == code) for code in range(len(codes.dictionary))]
     return [rows for rows in rows_of if np.unique(person[rows]).size >= section.min_stratum]
 

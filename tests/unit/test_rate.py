@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from mriqa.config import RatingSection
-from mriqa.rating.rate import RATED_METRICS, add_strata, rate_volumes
+from mriqa.rating.rate import RATED_METRICS, rate_volumes
+from mriqa.tables.strata import add_strata
 
 N = 30
 FAILED, ODD, HOLES = 3, 7, 11

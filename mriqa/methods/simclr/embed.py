@@ -1,0 +1,113 @@
+"""Embeddings of whole volumes: every slice at its own resolution through the encoder.
+
+[P] METHODS §1, §6: no resizing, as the energy of artifacts is in what it would throw away. A
+volume's embedding is the mean over its body slices.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mriqa.errors import ErrorCode, SeriesError
+from mriqa.images.intensity import PERCENTILES, IntensityCollector
+from mriqa.methods.simclr.whitening import Embeddings
+
+FORMAT_VERSION = 1
+"""Raise it when embeddings change: cached ones are then computed anew."""
+
+UPPER_PERCENTILE = 99.5
+"""Of the foreground: the intensity that becomes 1, in training as here."""
+LEAST_BODY = 0.25
+"""A slice of the body has at least this part of the foreground of the fullest slice."""
+CHUNK_PIXELS = 2**20
+"""Slices go through the encoder together up to so many pixels: some 300 MB of activations."""
+
+
+@dataclass(frozen=True)
+class VolumeEmbedding:
+    """`slices` (z, d) float16, one a slice; `is_body` (z): whether enough foreground is in it."""
+
+    slices: NDArray[np.float16]
+    is_body: NDArray[np.bool_]
+
+    @cached_property
+    def volume(self) -> Embeddings:
+        """Mean over the body slices (d), float32."""
+        return np.asarray(self.slices[self.is_body].astype(np.float32).mean(axis=0))
+
+    @cached_property
+    def places(self) -> NDArray[np.float32]:
+        """Where each slice lies (z): 0 the first slice of the body, 1 its last."""
+        body = np.flatnonzero(self.is_body)
+        span = max(int(body[-1] - body[0]), 1)
+        place = (np.arange(len(self.is_body)) - body[0]) / span
+        return np.clip(place, 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Of a volume: `upper` becomes 1; voxels above `threshold` are foreground."""
+
+    upper: float
+    threshold: float
+
+    @classmethod
+    def of_percentiles(cls, percentiles: tuple[float, ...] | None, what: str) -> "Intensity":
+        """From a row of `SeriesAttributes.percentiles`.
+
+        Raises SeriesError (no_foreground) for a volume without, named `what`.
+        """
+        found = dict(zip(PERCENTILES, percentiles or (), strict=False))
+        if not found or not found[UPPER_PERCENTILE] > 0:
+            raise SeriesError(ErrorCode.NO_FOREGROUND, f"{what}: no foreground to embed")
+        return cls(found[UPPER_PERCENTILE], found[PERCENTILES[0]])
+
+    @classmethod
+    def measured(cls, volume: NDArray[np.float32], what: str) -> "Intensity":
+        """As `convert` measures it, of a volume (z, y, x) that is in no store."""
+        collector = IntensityCollector(volume.size, 1.0, 0.0)
+        collector.add(np.ascontiguousarray(volume))
+        return cls.of_percentiles(collector.result().percentiles, what)
+
+
+class Encoder(Protocol):
+    """What turns prepared slices into embeddings."""
+
+    def encode(self, volume: NDArray[np.float32], upper: float) -> NDArray[np.float32]:
+        """Embeddings (z, d) of the slices of `volume` (z, y, x), `upper` becoming 1."""
+        ...
+
+
+def embed_volume(
+    encoder: Encoder, volume: NDArray[np.float32], intensity: Intensity, what: str
+) -> VolumeEmbedding:
+    """The embedding of `volume` (z, y, x).
+
+    Raises SeriesError (internal) if the encoder gives what is no number.
+    """
+    slices = encoder.encode(volume, intensity.upper)
+    with np.errstate(over="ignore"):
+        stored = slices.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise SeriesError(ErrorCode.INTERNAL, f"{what}: its embedding is not finite")
+    return VolumeEmbedding(stored, body_slices(volume, intensity.threshold))
+
+
+def body_slices(volume: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Which slices of `volume` (z, y, x) have enough voxels above `threshold`; one at least."""
+    counts = (volume > threshold).sum(axis=(1, 2))
+    return np.asarray(counts >= max(LEAST_BODY * counts.max(), 1)) | (counts.max() == 0)
+
+
+def load_encoder(model: Path, *, device: str, threads: int) -> Encoder:
+    """The encoder of a model folder, on `device` (`auto`, `cpu`, `cuda`).
+
+    Raises UserError if the folder is no whole model, or the device is not there.
+    """
+    from mriqa.methods.simclr.network import open_network
+
+    return open_network(model, device=device, threads=threads)

@@ -1,0 +1,77 @@
+"""Whitening: embeddings in which all that is not quality varies equally, so that cosines compare.
+
+Raw embeddings of MR volumes point nearly the same way, and what little they differ in is anatomy
+more than quality. [P] METHODS §6; cosine after whitening with the within-class covariance is the
+scoring of linear discriminant analysis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+Floats = NDArray[np.float64]
+Embeddings = NDArray[np.float32]
+
+HQ = "hq"
+"""The label of high-quality references; those of low quality have their family's."""
+
+LEAST_SHRINKAGE = 1e-6
+"""Fewer references than dimensions: without any shrinkage the covariance has no inverse."""
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Subtract `centre` (d,), then multiply by `matrix` (d, d), whose W'W is Σ⁻¹."""
+
+    centre: Floats
+    matrix: Floats
+
+    def apply(self, embeddings: NDArray[np.floating]) -> Embeddings:
+        """Whitened embeddings (n, d) of `embeddings` (n, d)."""
+        centred = np.asarray(embeddings, np.float64) - self.centre
+        return np.asarray(centred @ self.matrix.T, dtype=np.float32)
+
+
+def whitening(
+    references: NDArray[np.floating], labels: Sequence[str], shrinkage: float
+) -> Whitening:
+    """The whitening that `references` (n, d) with `labels` (n) define.
+
+    The covariance is that of the deviations from the mean of the own label, shrunk towards its
+    mean diagonal. Families are labels of their own: pooled into one LQ class, the very directions
+    in which artifacts move an embedding would count as variation to be levelled. The centre lies
+    half-way between the HQ mean and the mean of the LQ families, for neither class to be favoured.
+    Raises ValueError unless both HQ and LQ are there.
+    """
+    values, names = np.asarray(references, np.float64), np.asarray(labels)
+    families = sorted(set(names.tolist()) - {HQ})
+    if HQ not in names or not families:
+        raise ValueError(f"whitening needs HQ and LQ references; the labels are {set(labels)}")
+    means = {name: values[names == name].mean(axis=0) for name in (HQ, *families)}
+    centre = (means[HQ] + np.mean([means[name] for name in families], axis=0)) / 2
+    deviations = values - np.stack([means[name] for name in names.tolist()])
+    n_free = max(len(values) - len(means), 1)
+    covariance = deviations.T @ deviations / n_free
+    return Whitening(centre, _inverse_root(covariance, max(shrinkage, LEAST_SHRINKAGE)))
+
+
+def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
+    """W with W'W = Σ⁻¹, Σ the shrunk covariance; the identity where nothing varies."""
+    size = len(covariance)
+    level = float(np.trace(covariance)) / size
+    if level <= 0:
+        return np.eye(size)
+    shrunk = (1 - shrinkage) * covariance
+    shrunk.flat[:: size + 1] += shrinkage * level
+    factor = cholesky(shrunk, lower=True)
+    return np.asarray(solve_triangular(factor, np.eye(size), lower=True), dtype=np.float64)
+
+
+def unit(embeddings: NDArray[np.floating]) -> Embeddings:
+    """Rows of length 1; a row of zeros stays zero."""
+    values = np.asarray(embeddings, np.float32)
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.where(length > 0, length, 1), dtype=np.float32)
