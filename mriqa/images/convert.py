@@ -8,7 +8,6 @@ from threading import Event, Thread
 from typing import Any
 
 import pyarrow as pa
-import zarr
 from dask.base import compute
 from dask.delayed import delayed
 
@@ -20,7 +19,7 @@ from mriqa.images.budget import MemoryBudget, job_budget
 from mriqa.images.placing import building
 from mriqa.images.series import plan_series, store_series
 from mriqa.images.source import NiftiSource, open_nifti
-from mriqa.images.store import ZARRS, SeriesAttributes
+from mriqa.images.store import SeriesAttributes
 from mriqa.images.writing import SeriesWriter, create_store, refusals_stop
 from mriqa.progress import track
 
@@ -65,8 +64,6 @@ def convert_shard(
     StoreWriteError if the disk refuses; both leave the old store as it was.
     """
     all_series = read_shard(manifest)
-    # One setting for zarr's executor and for the Rust codecs: series wait for one another below it.
-    zarr.config.set({**ZARRS, "threading.max_workers": threads})
     with refusals_stop(store), building(store) as temporary:
         create_store(temporary)
         conversion = Conversion(temporary, settings, job_budget(mem_mb))

@@ -71,10 +71,10 @@ class IntensityCollector:
 
     def _ordered(self) -> NDArray[np.float32]:
         """The sample's finite scaled values, ascending."""
-        stored = np.concatenate(self._samples)
-        stored = np.sort(stored, kind="stable" if stored.itemsize <= 2 else "quicksort")  # radix
-        ordered = scaled(stored, self._slope, self._inter)
-        ordered = ordered[np.isfinite(ordered)]
+        ordered = scaled(ascending(np.concatenate(self._samples)), self._slope, self._inter)
+        finite = np.isfinite(ordered)
+        if not finite.all():
+            ordered = ordered[finite]
         return ordered[::-1] if self._slope < 0 else ordered
 
     def result(self) -> VolumeIntensity:
@@ -92,6 +92,16 @@ class IntensityCollector:
         percentiles = tuple(float(value) for value in foreground[ranks])
         zeroed = is_background_zeroed(finite, percentiles[PERCENTILES.index(50.0)])
         return VolumeIntensity(self._n_nonfinite, lowest, highest, percentiles, zeroed)
+
+
+def ascending(values: NDArray[Any]) -> NDArray[Any]:
+    """`values` sorted; integers of up to 16 bits by counting them, which takes half the time."""
+    if values.itemsize > 2:
+        return np.sort(values)
+    lowest = int(values.min())
+    counts = np.bincount(values.astype(np.intp) - lowest)
+    distinct = np.arange(lowest, lowest + counts.size).astype(values.dtype)
+    return np.repeat(distinct, counts)
 
 
 def scaled(values: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:

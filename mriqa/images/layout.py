@@ -46,6 +46,11 @@ class Layout:
         return self._with_time(self.object_volumes, (self.object_slices, *self.shape_zyx[1:]))
 
     @property
+    def slice_bytes(self) -> int:
+        """Bytes of one slice before compression."""
+        return prod(self.shape_zyx[1:]) * self.itemsize
+
+    @property
     def object_bytes(self) -> int:
         """Bytes of the largest object before compression."""
         return prod(self.shards) * self.itemsize
@@ -64,6 +69,11 @@ class Layout:
             for z0 in range(0, n_slices, self.object_slices):
                 yield Block(t0, t1, z0, min(z0 + self.object_slices, n_slices))
 
+    def object_name(self, block: Block) -> str:
+        """The file of one object."""
+        t, z = block.t0 // self.object_volumes, block.z0 // self.object_slices
+        return object_name(self._with_time(t, (z, 0, 0)))
+
     def _with_time(self, t: int, zyx: tuple[int, ...]) -> tuple[int, ...]:
         return zyx if self.n_volumes == 1 else (t, *zyx)
 
@@ -79,3 +89,8 @@ def plan_layout(
         return Layout(n_volumes, shape_zyx, itemsize, n_fit, shape_zyx[0])
     n_slices = max(1, object_bytes // slice_bytes)
     return Layout(n_volumes, shape_zyx, itemsize, 1, n_slices)
+
+
+def object_name(index: tuple[int, ...]) -> str:
+    """The file of the object at `index` (default chunk key encoding with `.`)."""
+    return ".".join(["c", *map(str, index)])

@@ -5,6 +5,7 @@ singular affine and an infinite slope, so every field that is used is checked he
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -60,7 +61,7 @@ class NiftiHeader:
     @property
     def volume_bytes(self) -> int:
         """Bytes of one volume."""
-        return int(np.prod(self.shape_ijk, dtype=object)) * self.dtype.itemsize
+        return prod(self.shape_ijk) * self.dtype.itemsize
 
     @property
     def image_bytes(self) -> int:

@@ -7,6 +7,7 @@ larger than an object and its slices do not lie in a row, that one volume).
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class SeriesPlan:
     def memory_bytes(self) -> int:
         """The most that converting it holds at a time."""
         object_bytes = (BUFFERS + self.reorders) * self.layout.object_bytes
-        volume_bytes = int(np.prod(self.layout.shape_zyx)) * self.layout.itemsize
+        volume_bytes = prod(self.layout.shape_zyx) * self.layout.itemsize
         return object_bytes + (volume_bytes if self.reads_whole_volumes else 0)
 
 
@@ -106,7 +107,7 @@ def store_series(
     Raises SeriesError if the image is damaged, constant or not finite (the caller discards).
     """
     header, layout = source.header, plan.layout
-    n_voxels = int(np.prod(layout.shape_zyx))
+    n_voxels = prod(layout.shape_zyx)
     intensities: list[VolumeIntensity] = []
     collector = IntensityCollector(n_voxels, header.slope, header.inter)
     for block, values in read_blocks(source, plan):
@@ -165,7 +166,7 @@ def describe(
     """The attributes of a series whose image was read."""
     header, placement, layout = source.header, plan.placement, plan.layout
     spacing = [header.zooms_mm[axis] for axis in placement.axes]
-    n_voxels = layout.n_volumes * int(np.prod(layout.shape_zyx))
+    n_voxels = layout.n_volumes * prod(layout.shape_zyx)
     n_zeroed = sum(volume.background_zeroed for volume in intensities)
     return SeriesAttributes(
         series_id=series.series_id,

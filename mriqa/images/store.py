@@ -7,7 +7,7 @@ value is `stored * slope + inter`. What else is known of a series is in the arra
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +74,8 @@ class SeriesAttributes:
 
     def to_json(self) -> dict[str, Any]:
         """For the array's attributes: JSON types only."""
-        return {"format_version": FORMAT_VERSION, **asdict(self)}
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"format_version": FORMAT_VERSION, **content}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "SeriesAttributes":

@@ -3,25 +3,20 @@
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.core.metadata import ArrayV3Metadata
-from zarr.storage import LocalStore, StorePath
 
 from mriqa.errors import MriqaError
 from mriqa.images.layout import Block, Layout
+from mriqa.images.objects import CNAMES, LEVEL, Codec, difference, write_object
 from mriqa.images.store import FORMAT_VERSION, SeriesAttributes, store_array_name
-
-Codec = Literal["blosc-zstd", "blosc-lz4"]
-CNAMES: dict[Codec, str] = {"blosc-zstd": "zstd", "blosc-lz4": "lz4"}
 
 
 class StoreWriteError(MriqaError):
@@ -40,36 +35,29 @@ class SeriesWriter:
         self, store: Path, series_id: str, layout: Layout, dtype: np.dtype[Any], codec: Codec
     ) -> None:
         self.folder = store / store_array_name(series_id)
-        self._layout = layout
-        self._metadata = array_metadata(layout, dtype, codec)
-        # The constructor does no input or output; `zarr.create_array` costs as much as inflating.
-        self._array = zarr.Array(
-            zarr.AsyncArray(
-                ArrayV3Metadata.from_dict(self._metadata),
-                StorePath(LocalStore(self.folder)),
-                config={"order": "C", "write_empty_chunks": True},
-            )
-        )
+        self._layout, self._dtype, self._codec = layout, dtype, codec
 
     def write(self, block: Block, values: NDArray[Any]) -> None:
         """Store `values` (t, z, y, x) as the object of `block`; read it back and compare.
 
         Raises StoreWriteError if the file system refuses, or gives back other bytes.
         """
-        index: tuple[slice, ...] = (slice(block.t0, block.t1), slice(block.z0, block.z1))
-        if self._layout.n_volumes == 1:
-            index, values = index[1:], values[0]
+        values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        grid = (self._layout.object_volumes, self._layout.object_slices)
+        path = self.folder / self._layout.object_name(block)
         with refusals_stop(self.folder):
-            self._array[index] = values
-            back = np.asarray(self._array[index])
-        if not all(map(np.array_equal, _bits(back), _bits(values))):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_object(path, values, grid, self._codec)
+        problem = difference(path, values, grid)
+        if problem:
             raise StoreWriteError(
-                f"{self.folder}: the disk gave back other bytes than were written"
+                f"{path}: the disk gave back other bytes than were written: it {problem}"
             )
 
     def finish(self, attributes: SeriesAttributes) -> None:
         """Write the metadata with `attributes`."""
-        content = {**self._metadata, "attributes": attributes.to_json()}
+        content = array_metadata(self._layout, self._dtype, self._codec)
+        content["attributes"] = attributes.to_json()
         with refusals_stop(self.folder):
             (self.folder / "zarr.json").write_text(json.dumps(content, allow_nan=False))
 
@@ -87,8 +75,8 @@ def array_metadata(layout: Layout, dtype: np.dtype[Any], codec: Codec) -> dict[s
     """The `zarr.json` of an array (Zarr specification 3.1, sharding codec 1.0), no attributes."""
     little = {"name": "bytes", "configuration": {"endian": "little"}}
     blosc = {
-        "typesize": layout.itemsize, "cname": CNAMES[codec], "clevel": 1,
-        "shuffle": "bitshuffle", "blocksize": 0,
+        "typesize": layout.itemsize, "cname": CNAMES[codec], "clevel": LEVEL,
+        "shuffle": "bitshuffle", "blocksize": layout.slice_bytes,
     }  # fmt: skip
     sharding = {
         "chunk_shape": list(layout.chunks),
@@ -117,26 +105,14 @@ def array_metadata(layout: Layout, dtype: np.dtype[Any], codec: Codec) -> dict[s
 
 @contextmanager
 def refusals_stop(where: Path) -> Iterator[None]:
-    """Turn a refusal of the file system into StoreWriteError, which stops the job.
-
-    The Rust codecs raise RuntimeError with the operating system's number in the text.
-    """
+    """Turn a refusal of the file system into StoreWriteError, which stops the job."""
     try:
         yield
     except OSError as error:
         raise StoreWriteError(_refusal(where, error.errno, str(error))) from error
-    except RuntimeError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise StoreWriteError(_refusal(where, int(number[1]), str(error))) from error
 
 
 def _refusal(where: Path, number: int | None, text: str) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}: cannot be written, the disk or quota is full; make room and run again"
     return f"{where}: cannot be written ({os.strerror(number) if number else text})"
-
-
-def _bits(values: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")

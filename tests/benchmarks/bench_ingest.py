@@ -2,10 +2,12 @@
 
 The floor inflates, compresses slice by slice and writes once: no hash, no percentiles, no reading
 back, no metadata, no sync. nifti-zarr runs as its users call it, and without the image pyramid
-that it makes by default and mriqa does not.
+that it makes by default and mriqa does not. What a call wrote is removed after it, untimed: the
+disk's writing behind one contestant must not be measured with the next.
 """
 
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -25,13 +27,16 @@ from mriqa.cohort.manifest import Series
 from mriqa.config import ConvertSection
 from mriqa.images.budget import MemoryBudget
 from mriqa.images.convert import Conversion
+from mriqa.images.objects import Codec
 from mriqa.images.store import ZARRS
-from mriqa.images.writing import Codec, create_store
+from mriqa.images.writing import create_store
 
 SHAPE_ZYX = (44, 168, 224)
 ROUNDS = 21
 MIB = 2**20
 Times = dict[str, list[float]]
+Action = Callable[[int], Path]
+"""Converts; given the number of the round, returns what it wrote."""
 
 
 def make_volume(folder: Path) -> Path:
@@ -46,14 +51,14 @@ def make_volume(folder: Path) -> Path:
     return path
 
 
-def ours(source: Path, folder: Path, codec: Codec) -> Callable[[int], None]:
+def ours(source: Path, folder: Path, codec: Codec) -> Action:
     """Converts the volume as a convert job does, series `number` of one store."""
     store = folder / f"{codec}.zarr"
     create_store(store)
     conversion = Conversion(store, ConvertSection(codec=codec), MemoryBudget(500 * MIB))
     found = source.stat()
 
-    def run(number: int) -> None:
+    def run(number: int) -> Path:
         series = Series(
             f"s{number}", "s", None, "T1w", None, source, "nifti", found.st_size,
             found.st_mtime_ns, None, None, None, None, 0,
@@ -61,43 +66,53 @@ def ours(source: Path, folder: Path, codec: Codec) -> Callable[[int], None]:
         row = conversion.convert(series)
         assert row["status"] == "ok", row
         assert row["stored_files"] <= 3
+        return store / f"s{number}"
 
     return run
 
 
-def peer(source: Path, folder: Path, **options: Any) -> Callable[[int], None]:
+def peer(source: Path, folder: Path, **options: Any) -> Action:
     """nifti-zarr's own conversion."""
     from niizarr import nii2zarr
 
-    def run(number: int) -> None:
+    def run(number: int) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            nii2zarr(str(source), str(folder / f"peer-{len(options)}-{number}.zarr"), **options)
+            path = folder / f"peer-{len(options)}-{number}.zarr"
+            nii2zarr(str(source), str(path), **options)
+            return path
 
     return run
 
 
-def floor(source: Path, folder: Path, cname: bytes, *, sync: bool = False) -> Callable[[int], None]:
+def floor(source: Path, folder: Path, cname: bytes, *, sync: bool = False) -> Action:
     """Inflate, compress, one write."""
 
-    def run(number: int) -> None:
+    def run(number: int) -> Path:
         raw = igzip.decompress(source.read_bytes())
         volume = np.frombuffer(raw, np.int16, offset=352).reshape(SHAPE_ZYX)
-        encoded = [blosc.compress(part, cname, 1, blosc.BITSHUFFLE) for part in volume]
-        with (folder / f"floor-{sync}-{number}").open("wb") as file:
+        encoded = [blosc.compress(part, cname, 1, blosc.BITSHUFFLE, part.nbytes) for part in volume]
+        path = folder / f"floor-{sync}-{number}"
+        with path.open("wb") as file:
             file.write(b"".join(encoded))
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        return path
 
     return run
 
 
-def milliseconds(action: Callable[[int], None], number: int) -> float:
+def milliseconds(action: Action, number: int) -> float:
     """How long one call takes."""
     start = time.perf_counter()
-    action(number)
-    return 1e3 * (time.perf_counter() - start)
+    written = action(number)
+    taken = 1e3 * (time.perf_counter() - start)
+    if written.is_dir():
+        shutil.rmtree(written)
+    else:
+        written.unlink()
+    return taken
 
 
 def run() -> list[dict[str, Any]]:
