@@ -1,0 +1,46 @@
+"""Encoders: MONAI's ResNets for 2-D and 3-D images, with global batch normalisation."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mriqa.errors import ConfigError
+from mriqa.training.normalisation import globalise
+
+EMBEDDING = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+"""Length of an embedding by encoder."""
+
+
+def make_encoder(
+    name: str, spatial_dims: int = 2, channels: int = 1, seed: int | None = None
+) -> nn.Module:
+    """An untrained encoder: (n, channels, y, x) or (n, channels, z, y, x) → (n, EMBEDDING[name]).
+
+    The stem has stride 2 (He et al. 2016; MONAI's own default of 1 is six times slower and not the
+    papers'), a global mean over the image ends it. `seed` fixes the weights and leaves torch's
+    random state as it was; without it they come from that state.
+
+    Raises:
+        ConfigError: No such encoder.
+    """
+    from monai.networks.nets import resnet
+
+    if name not in EMBEDDING:
+        raise ConfigError(f"encoder {name!r} is not known; allowed: {', '.join(EMBEDDING)}")
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        network = getattr(resnet, name)(
+            spatial_dims=spatial_dims,
+            n_input_channels=channels,
+            conv1_t_stride=2,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+    return globalise(network)
+
+
+def embed(encoder: nn.Module, images: Tensor) -> Tensor:
+    """Embeddings (n, d) of `images`, typed for callers."""
+    return cast(Tensor, encoder(images))

@@ -1,0 +1,138 @@
+"""Batch normalisation over the batch of all workers.
+
+torch's own SyncBatchNorm refuses to run on a CPU, and without a global one the workers' batches
+leak into the contrastive task (METHODS §1). These layers exchange mean and variance with any
+backend. A single worker gets torch's nn.BatchNorm, bit for bit and at its speed.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mriqa.training.world import World
+
+
+def _pool(x: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Count, mean and biased variance (C,) of `x` (n, C, ...) over all workers, in float32.
+
+    Means and squared deviations are pooled (Chan et al. 1983): sums of squares would cancel. Every
+    worker adds in the order of ranks, so all get the same bits.
+    """
+    wide = x if x.dtype == torch.float64 else x.float()
+    axes = [axis for axis in range(x.dim()) if axis != 1]
+    variance, mean = torch.var_mean(wide, axes, correction=0)
+    count = mean.new_full((1,), x.numel() // x.shape[1])
+    own = torch.cat([count, mean, variance])
+    every = [torch.empty_like(own) for _ in range(size)]
+    dist.all_gather(every, own)
+    counts, means, variances = torch.stack(every).split([1, len(mean), len(mean)], dim=1)
+    share = counts / counts.sum()
+    pooled = (share * means).sum(0)
+    return counts.sum(), pooled, (share * (variances + (means - pooled) ** 2)).sum(0)
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """Values (C,) so shaped that they broadcast over `like` (n, C, ...)."""
+    return values.view(1, -1, *[1] * (like.dim() - 2))
+
+
+class _Normalise(torch.autograd.Function):
+    """Normalise by the statistics of all workers; torch's own kernels for the elements."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, size: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        count, mean, variance = _pool(x, size)
+        y = torch.nn.functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
+        ctx.save_for_backward(x, weight, count, mean, variance)
+        ctx.eps, ctx.biased = eps, bias is not None
+        ctx.mark_non_differentiable(count, mean, variance)
+        return y, count, mean, variance
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
+        x, weight, count, mean, variance = ctx.saved_tensors
+        scale = torch.rsqrt(variance + ctx.eps)
+        # With fixed statistics first (one fused kernel), which also sums dy·x̂ and dy; what flows
+        # through mean and variance needs those sums of all workers.
+        dx, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, mean, variance, mean, scale, False, ctx.eps, [True, True, True]
+        )
+        total = torch.stack([d_weight, d_bias])
+        dist.all_reduce(total)
+        gain = scale if weight is None else scale * weight
+        slope = -gain * scale * total[0] / count
+        offset = -gain * total[1] / count - slope * mean
+        dx += (_per_channel(slope, x) * x + _per_channel(offset, x)).to(dx.dtype)
+        return (
+            dx,
+            d_weight if weight is not None else None,
+            d_bias if ctx.biased else None,
+            None,
+            None,
+        )
+
+
+class _Global:
+    """Mixed into a torch batch norm: statistics over all workers while training."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        """Normalise `x` (n, C, ...); with several workers all must call it together."""
+        size = World.current().size
+        if size == 1 or not (self.training or self.running_mean is None):
+            return super().forward(x)  # type: ignore[misc, no-any-return]
+        self._check_input_dim(x)
+        y, count, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps, size)  # type: ignore[no-untyped-call]
+        if self.training and self.track_running_stats:
+            self._remember(count, mean, variance)
+        return y  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _remember(self: Any, count: Tensor, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics as torch does (unbiased variance)."""
+        self.num_batches_tracked += 1
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1.0 / float(self.num_batches_tracked)
+        unbiased = variance * (count / (count - 1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
+
+
+class GlobalBatchNorm1d(_Global, nn.BatchNorm1d):
+    """nn.BatchNorm1d over the batch of all workers."""
+
+
+class GlobalBatchNorm2d(_Global, nn.BatchNorm2d):
+    """nn.BatchNorm2d over the batch of all workers."""
+
+
+class GlobalBatchNorm3d(_Global, nn.BatchNorm3d):
+    """nn.BatchNorm3d over the batch of all workers."""
+
+
+GLOBAL: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: GlobalBatchNorm1d,
+    nn.BatchNorm2d: GlobalBatchNorm2d,
+    nn.BatchNorm3d: GlobalBatchNorm3d,
+}
+
+
+def globalise(module: nn.Module) -> nn.Module:
+    """Make every batch norm in `module` a global one, in place; parameters and names stay.
+
+    Returns `module` (a new layer only if `module` itself is a batch norm).
+    """
+    for name, child in module.named_children():
+        setattr(module, name, globalise(child))
+    wanted = GLOBAL.get(type(module))
+    if wanted is None:
+        return module
+    layer = wanted.__new__(wanted)
+    layer.__dict__.update(module.__dict__)
+    return layer
