@@ -21,17 +21,9 @@ def ghosting(regions: Regions) -> dict[str, tuple[float, Floats]]:
     there are no corners, the air beside the body along the other axis stands in. After
     Giannelli et al., J Appl Clin Med Phys 11:3237, 2010, who take N/2 ghosts alone.
     """
-    energy = regions.mean.astype(np.float64) ** 2
-    crossed = {
-        "y": regions.body.any(axis=1, keepdims=True),
-        "x": regions.body.any(axis=2, keepdims=True),
-    }
-    corner = _sums(energy, regions.air & ~crossed["y"] & ~crossed["x"])
-    beside = {
-        "y": _sums(energy, regions.air & crossed["y"] & ~crossed["x"]),
-        "x": _sums(energy, regions.air & crossed["x"] & ~crossed["y"]),
-    }
+    energy = np.square(regions.mean, dtype=np.float64)
     body = _sums(energy, regions.body)
+    beside, corner = _air_sums(energy, regions)
     found = {}
     for axis, other in (("y", "x"), ("x", "y")):
         slices = _amplitude(beside[axis], corner, beside[other], body)
@@ -61,11 +53,24 @@ def border_signal(regions: Regions) -> dict[str, tuple[float, Floats]]:
     return found
 
 
-def _sums(energy: Floats, mask: Mask) -> Energy:
-    return (
-        np.einsum("zyx,zyx->z", energy, mask),
-        mask.sum(axis=(1, 2)).astype(np.float64),
-    )
+def _sums(values: Floats, mask: Mask) -> Energy:
+    """Sum over the `mask` of every slice, and its size."""
+    inside = mask.reshape(len(mask), -1).astype(np.float64)
+    return np.vecdot(values.reshape(inside.shape), inside), np.vecdot(inside, inside)
+
+
+def _air_sums(energy: Floats, regions: Regions) -> tuple[dict[str, Energy], Energy]:
+    """Of the air beside the body along "y" and "x", and of the corners."""
+    rows, columns = regions.body.any(axis=2), regions.body.any(axis=1)
+    # Whether a block's row and column cross the body decides, so that two products sum it all.
+    left = np.stack([rows, ~rows], axis=1).astype(np.float64)
+    right = np.stack([columns, ~columns], axis=2).astype(np.float64)
+    air = regions.air.astype(np.float64)
+    count = left @ air @ right
+    air *= energy
+    total = left @ air @ right
+    beside = {"y": (total[:, 1, 0], count[:, 1, 0]), "x": (total[:, 0, 1], count[:, 0, 1])}
+    return beside, (total[:, 1, 1], count[:, 1, 1])
 
 
 def _amplitude(beside: Energy, corner: Energy, other: Energy, body: Energy) -> Floats:

@@ -16,10 +16,11 @@ _BINS_PER_OCTAVE = 1 << (23 - _SHIFT)
 _OCTAVES = (-14, 10)
 _FIRST = int(np.float32(2.0 ** _OCTAVES[0]).view(np.int32)) >> _SHIFT
 
-_LOWEST_BITS = (_FIRST - 1) << _SHIFT
-
 BINS = (_OCTAVES[1] - _OCTAVES[0]) * _BINS_PER_OCTAVE + 1
 """Bin 0 holds everything below 2⁻¹⁴ (as zero), the last one everything above 2¹⁰."""
+
+_LOWEST_BITS = np.int32((_FIRST - 1) << _SHIFT)
+_HIGHEST_BITS = np.int32((_FIRST + BINS - 2) << _SHIFT)
 
 
 def _edges() -> Floats:
@@ -40,8 +41,8 @@ SQUARES[0] = 0.0
 def bin_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """Bin of every value; values are >= 0, contiguous and scaled to about 1."""
     # Cut off before shifting: one pass less.
-    codes = np.clip(values.view(np.int32), _LOWEST_BITS, _LOWEST_BITS + ((BINS - 1) << _SHIFT))
-    codes -= np.int32(_LOWEST_BITS)
+    codes = values.view(np.int32).clip(_LOWEST_BITS, _HIGHEST_BITS)
+    codes -= _LOWEST_BITS
     codes >>= _SHIFT
     return codes
 
@@ -50,7 +51,9 @@ def labelled_counts(
     codes: npt.NDArray[np.int32], labels: npt.NDArray[np.integer], n_labels: int
 ) -> Counts:
     """Histogram of every label, `(n_labels, BINS)`; labels outside 0..n_labels-1 do not occur."""
-    joint = labels * np.int32(BINS) + codes
+    joint = labels.astype(np.int32)
+    joint *= np.int32(BINS)
+    joint += codes
     return np.bincount(joint.ravel(), minlength=n_labels * BINS).reshape(n_labels, BINS)
 
 
@@ -65,7 +68,7 @@ def quantile(counts: Counts, share: float) -> Floats:
     cumulative = np.cumsum(counts, axis=-1)
     total = cumulative[..., -1]
     wanted = share * total
-    index = np.minimum((cumulative < wanted[..., None]).sum(-1), BINS - 1)
+    index = (cumulative >= wanted[..., None]).argmax(-1)
     inside = np.take_along_axis(counts, index[..., None], -1)[..., 0]
     before = np.take_along_axis(cumulative, index[..., None], -1)[..., 0] - inside
     part = (wanted - before) / np.maximum(inside, 1)

@@ -9,6 +9,8 @@ from scipy import ndimage
 from mriqa.metrics.histogram import Floats
 from mriqa.metrics.regions import Mask, Regions
 
+Planes = npt.NDArray[np.float32]
+
 MIN_AREA = 0.25
 """Body that slices must share to be compared, as a part of the largest slice's."""
 
@@ -30,15 +32,14 @@ def compare_neighbours(regions: Regions) -> Neighbours:
     is brighter than its neighbours. The first and the last slice have none.
     """
     body = _closed(regions.body)
-    least = MIN_AREA * float(body.sum(axis=(1, 2)).max())
-    count = len(body)
-    correlation = np.full(count + 1, np.nan)
-    for z in range(count - 1):
-        correlation[z + 1] = _correlation(regions.mean[z : z + 2], body[z] & body[z + 1], least)
-    dropout = np.full(count, np.nan)
-    for z in range(1, count - 1):
-        shared = body[z - 1] & body[z] & body[z + 1]
-        dropout[z] = _missing(regions.mean[z - 1 : z + 2], shared, least)
+    body = body.reshape(len(body), -1)
+    mean = regions.mean.reshape(body.shape)
+    least = MIN_AREA * float(np.count_nonzero(body, axis=1).max())
+    correlation = np.full(len(body) + 1, np.nan)
+    dropout = np.full(len(body), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        correlation[1:-1] = _correlation(mean, body[:-1] & body[1:], least)
+        dropout[1:-1] = _missing(mean, body[:-2] & body[1:-1] & body[2:], least)
     return Neighbours(_mean_of_known(correlation[:-1], correlation[1:]), dropout)
 
 
@@ -89,23 +90,33 @@ def _mean_of_known(one: Floats, two: Floats) -> Floats:
     return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
 
 
-def _correlation(pair: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
-    """Pearson's correlation of two slices over `shared`; 0 if one of them is constant."""
-    count = float(np.count_nonzero(shared))
-    if count < max(least, 2):
-        return np.nan
+def _correlation(mean: Planes, shared: Mask, least: float) -> Floats:
+    """Pearson's correlation of every slice and the next one over `shared`; 0 if one is constant."""
     weight = shared.astype(np.float32)
-    one, two = ((plane - np.float32(np.vdot(plane, weight) / count)) * weight for plane in pair)
-    norm = float(np.sqrt(np.vdot(one, one))) * float(np.sqrt(np.vdot(two, two)))
-    return float(np.clip(np.vdot(one, two) / norm, -1, 1)) if norm > 0 else 0.0
+    count = np.vecdot(weight, weight)
+    one, two = (_centred(planes, weight, count) for planes in (mean[:-1], mean[1:]))
+    norm = (_norm(one) * _norm(two)).astype(np.float32)
+    value = np.where(norm > 0, np.clip(np.vecdot(one, two) / norm, -1, 1), 0.0)
+    return np.where(count >= max(least, 2), value, np.nan)
 
 
-def _missing(triple: npt.NDArray[np.float32], shared: Mask, least: float) -> float:
-    """1 - m(here) / sqrt(m(before) m(after)) over `shared`."""
-    if np.count_nonzero(shared) < max(least, 1):
-        return np.nan
+def _centred(planes: Planes, weight: Planes, count: Planes) -> Planes:
+    """`planes` less their mean where `weight` is 1, and 0 where it is 0."""
+    offset = np.vecdot(planes, weight) / np.maximum(count, 1)
+    centred = planes - offset[:, None]
+    centred *= weight
+    return np.asarray(centred)
+
+
+def _norm(planes: Planes) -> Floats:
+    return np.asarray(np.sqrt(np.vecdot(planes, planes)), np.float64)
+
+
+def _missing(mean: Planes, shared: Mask, least: float) -> Floats:
+    """1 - m(here) / sqrt(m(before) m(after)) over `shared`, of every slice between two others."""
     weight = shared.astype(np.float32)
-    before, here, after = (float(np.vdot(plane, weight)) for plane in triple)
-    if before <= 0 or after <= 0:
-        return np.nan
-    return 1 - here / float(np.sqrt(before) * np.sqrt(after))
+    before, here, after = (
+        np.vecdot(planes, weight).astype(np.float64) for planes in (mean[:-2], mean[1:-1], mean[2:])
+    )
+    known = (np.vecdot(weight, weight) >= max(least, 1)) & (before > 0) & (after > 0)
+    return np.asarray(np.where(known, 1 - here / (np.sqrt(before) * np.sqrt(after)), np.nan))

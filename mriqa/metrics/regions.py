@@ -88,11 +88,11 @@ def block_mean(volume: Volume, block: int) -> Volume:
         return volume
     rows, columns = volume.shape[1] // block * block, volume.shape[2] // block * block
     # Whole lines first: they are contiguous, and leave a fraction for the strided columns.
-    lines = volume[:, 0:rows:block, :columns].copy()
-    for i in range(1, block):
+    lines = volume[:, 0:rows:block, :columns] + volume[:, 1:rows:block, :columns]
+    for i in range(2, block):
         lines += volume[:, i:rows:block, :columns]
-    total = lines[:, :, ::block].copy()
-    for j in range(1, block):
+    total = lines[:, :, ::block] + lines[:, :, 1::block]
+    for j in range(2, block):
         total += lines[:, :, j::block]
     total *= np.float32(1 / block**2)
     return total
@@ -129,7 +129,7 @@ def _body(mean: Volume) -> tuple[Mask, Mask]:
     threshold = min(otsu, max(_above_noise(np.where(otsu < CENTRES, 0, counts)), _FAINT * level))
     dim = _DIM * level
     body, hull = _filled(mean > threshold * brightest)
-    if threshold >= dim:
+    if threshold >= dim or not any(_leaves_both_sides(body, axis).any() for axis in (1, 2)):
         return body, hull
     core, core_hull = _filled(mean > dim * brightest)
     # Where noise is low the threshold falls between noise and strong ghosts, and the replicas of
@@ -154,18 +154,31 @@ def _wraps_around(dim: Mask, mean: Volume) -> bool:
     the other.
     """
     for axis in (1, 2):
-        both = np.take(dim, 0, axis) & np.take(dim, -1, axis)
-        if np.count_nonzero(both) > _WRAPPED_SHARE * both.size:
+        both = _leaves_both_sides(dim, axis)
+        if both.any():
             first, last = np.take(mean, 0, axis)[both], np.take(mean, -1, axis)[both]
             if np.median(np.abs(first - last) / (first + last)) < _SEAM:
                 return True
     return False
 
 
+def _leaves_both_sides(mask: Mask, axis: int) -> Mask:
+    """Lines along `axis` whose two ends are both set; none where they are few."""
+    both = np.take(mask, 0, axis) & np.take(mask, -1, axis)
+    return np.asarray(both & (np.count_nonzero(both) > _WRAPPED_SHARE * both.size))
+
+
 def _filled(seed: Mask) -> tuple[Mask, Mask]:
-    parts = _large_components(seed)
-    rows, columns = _between(parts, 1), _between(parts, 2)
-    return (rows & columns) | parts, rows | columns
+    body = _large_components(seed)
+    hull = np.zeros_like(body)
+    # Beyond the rectangle around the body there is nothing to fill.
+    plane = np.asarray(body.any(axis=0))
+    rows_in, columns_in = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    box = (slice(None), _extent(rows_in, 1, 0), _extent(columns_in, 1, 0))
+    rows, columns = _between(body[box], 1), _between(body[box], 2)
+    hull[box] = rows | columns
+    body[box] |= rows & columns
+    return body, hull
 
 
 def _large_components(seed: Mask) -> Mask:
@@ -201,14 +214,27 @@ def _amid_zeros(mean: Volume) -> Mask:
 
 
 def grow(mask: Mask, steps: int) -> Mask:
-    """In-plane dilation of `(z, y, x)` by a square that reaches `steps` voxels."""
-    grown = mask.copy()
-    for axis in (1, 2):
-        source = grown.copy()
-        for step in range(1, min(steps, mask.shape[axis] - 1) + 1):
-            ahead: list[slice] = [slice(None)] * 3
-            behind: list[slice] = [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
-            grown[tuple(ahead)] |= source[tuple(behind)]
-            grown[tuple(behind)] |= source[tuple(ahead)]
+    """In-plane dilation of `(z, y, x)` by a square that reaches `steps` voxels.
+
+    The mask itself where all of it or nothing is set.
+    """
+    if mask.all() or not mask.any():
+        return mask
+    # Shifted as a flat array, some times as fast as row by row; what a row would take from the
+    # next one is padding.
+    columns = mask.shape[2]
+    steps_x, steps_y = (min(steps, mask.shape[axis] - 1) for axis in (2, 1))
+    padded = np.zeros((*mask.shape[:2], columns + steps_x), np.bool_)
+    padded[:, :, :columns] = mask
+    _spread(padded.reshape(1, -1), steps_x)
+    grown = padded[:, :, :columns].copy()
+    _spread(grown, steps_y)
     return grown
+
+
+def _spread(mask: Mask, steps: int) -> None:
+    """In-place dilation along the second axis."""
+    source = mask.copy()
+    for step in range(1, steps + 1):
+        mask[:, step:] |= source[:, :-step]
+        mask[:, :-step] |= source[:, step:]

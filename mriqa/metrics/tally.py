@@ -15,7 +15,7 @@ from mriqa.metrics.texture import LAGS, edge_energy, noise_residual
 OTHER, BODY, AIR = range(3)
 _IGNORED = 3
 
-Labels = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ def tally_slices(
     """Tally `clean` / scale. `finite` voxels are counted, `usable` ones have finite neighbours."""
     n = len(clean)
     window = regions.window(max(LAGS))
-    coarse = np.full(regions.body.shape, OTHER, np.int32)
-    coarse[regions.air] = AIR
-    coarse[regions.body] = BODY
+    # Never both: air is what lies beyond the body's guard band.
+    coarse = regions.body.view(np.uint8) * BODY + regions.air.view(np.uint8) * AIR
     tally = Tally(
         np.zeros((n, 3, BINS), np.int64),
         np.zeros((n, BINS), np.int64),
@@ -61,33 +60,37 @@ def tally_slices(
     for z in range(n):
         plane = clean[z] * np.float32(1 / scale)
         labels = _on_voxels(coarse[z], regions.block, plane.shape)
-        body = labels == BODY
+        body = labels[window] == BODY
         if finite is not None and usable is not None:
             labels[~finite[z]] = _IGNORED
-            body &= usable[z]
+            body &= usable[z][window]
         tally.counts[z] = labelled_counts(bin_codes(plane), labels, 4)[:3]
         part = np.ascontiguousarray(plane[window])
-        tally.edges[z] = edge_energy(part, body[window].astype(np.float32))
-        _add_residual(tally, z, part, body[window], None if usable is None else usable[z][window])
+        tally.edges[z] = edge_energy(part, body)
+        _add_residual(tally, z, part, body, None if usable is None else usable[z][window])
     return tally
 
 
 def _add_residual(
     tally: Tally, z: int, plane: npt.NDArray[np.float32], body: Mask, usable: Mask | None
 ) -> None:
+    if min(plane.shape) < 3:
+        return
     residual = noise_residual(plane)
     if usable is not None:
         residual *= usable[1:-1, 1:-1]
     energy = float(np.vdot(residual, residual))
     tally.residual_rms[z] = np.sqrt(energy / residual.size)
-    inner = body[1:-1, 1:-1].astype(np.int32)
-    np.abs(residual, out=residual)
-    tally.residual[z] = labelled_counts(bin_codes(residual), inner, 2)[1]
+    inside = np.abs(residual[body[1:-1, 1:-1]])
+    tally.residual[z] = np.bincount(bin_codes(inside), minlength=BINS)
 
 
 def _on_voxels(coarse: Labels, block: int, shape: tuple[int, ...]) -> Labels:
     """Labels of blocks on their voxels; what no whole block covers is OTHER."""
-    fine = coarse.repeat(block, 0).repeat(block, 1)
-    labels = np.full(shape, OTHER, np.int32)
-    labels[: fine.shape[0], : fine.shape[1]] = fine
+    labels = np.full(shape, OTHER, np.uint8)
+    rows, columns = (count * block for count in coarse.shape)
+    for offset in range(block):
+        labels[:rows:block, offset:columns:block] = coarse
+    for offset in range(1, block):
+        labels[offset:rows:block] = labels[:rows:block]
     return labels

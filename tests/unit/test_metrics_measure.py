@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
+from mriqa.metrics.measure import percentile
+from mriqa.metrics.regions import block_mean, grow
 
 AIR = ("body_snr", "body_fber", "body_ghosting_y", "body_ghosting_x")
 
@@ -256,3 +258,43 @@ def test_dark_tissue_in_a_noisy_volume_is_body_and_not_air():
     measured = of(add_noise(signal, sigma))
     assert measured.volume["body_foreground_fraction"] == pytest.approx(inside.mean(), abs=0.04)
     assert measured.volume["body_fber"] > 20
+
+
+@pytest.mark.parametrize("percent", [0, 1, 50.5, 95, 98, 99, 99.9, 100])
+@pytest.mark.parametrize("size", [1, 2, 33, 500, 40_000])
+@pytest.mark.parametrize("order", ["random", "rising", "falling", "equal"])
+def test_the_percentile_is_numpys_to_the_last_bit(percent, size, order):
+    values = np.random.default_rng(size).gamma(2.0, 50.0, size).astype(np.float32)
+    if order != "random":
+        values = np.sort(values)[:: -1 if order == "falling" else 1].copy()
+    if order == "equal":
+        values[:] = 3.7
+    before = values.copy()
+    assert percentile(values, percent) == float(np.percentile(values, percent))
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 14), (2, 1, 7), (2, 7, 1), (1, 2, 2)])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_growing_is_a_dilation_within_the_plane(shape, steps):
+    square = np.ones((1, 2 * steps + 1, 2 * steps + 1), bool)
+    for share in (0.0, 0.05, 0.3, 1.0):
+        mask = np.random.default_rng(1).random(shape) < share
+        np.testing.assert_array_equal(grow(mask, steps), ndimage.binary_dilation(mask, square))
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4])
+def test_blocks_have_the_mean_of_their_voxels(block):
+    volume = np.random.default_rng(2).random((2, 13, 18)).astype(np.float32)
+    rows, columns = 13 // block, 18 // block
+    whole = volume[:, : rows * block, : columns * block]
+    expected = whole.reshape(2, rows, block, columns, block).mean((2, 4))
+    np.testing.assert_allclose(block_mean(volume, block), expected, rtol=1e-6)
+
+
+def test_a_plane_too_narrow_for_a_noise_residual_has_a_code():
+    volume = np.random.default_rng(3).random((10, 4, 1)).astype(np.float32)
+    volume[:, 1:3] += 100
+    with pytest.raises(SeriesError) as caught:
+        of(volume)
+    assert caught.value.code == ErrorCode.NO_FOREGROUND
