@@ -12,10 +12,8 @@ import errno
 import fcntl
 import json
 import os
-import signal
 import socket
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mriqa.errors import UserError
+from mriqa.processes import boot_id, end_marked_processes, marked_processes, start_time
 
 LOCK_NAME = ".mriqa-run.lock"
 TOKEN_VARIABLE = "MRIQA_RUN_TOKEN"  # noqa: S105  (not a password)
@@ -136,33 +135,12 @@ def read_owner(path: Path) -> Owner | None:
 
 def run_processes(token: str) -> list[int]:
     """Processes of this host that belong to the run with `token`, this one left out."""
-    mark = f"{TOKEN_VARIABLE}={token}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue  # ended meanwhile, or somebody else's
-        if mark in environment.split(b"\0"):
-            found.append(int(entry.name))
-    return found
+    return marked_processes(TOKEN_VARIABLE, token)
 
 
 def end_processes(token: str, *, patience_s: float = 10.0) -> int:
     """Kill what is left of a run; returns how many processes. Outputs are complete or absent."""
-    ended: set[int] = set()
-    until = time.monotonic() + patience_s
-    while (left := run_processes(token)) and time.monotonic() < until:
-        for pid in left:
-            ended.add(pid)
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.05)
-    return len(ended)
+    return end_marked_processes(TOKEN_VARIABLE, token, patience_s=patience_s)
 
 
 def _open_locked(path: Path) -> int:
@@ -196,30 +174,16 @@ def _is_dead(owner: Owner) -> bool:
     """True only if the owner provably does not run any more."""
     if owner.host != socket.gethostname():
         return False
-    if owner.boot_id != _boot_id():
+    if owner.boot_id != boot_id():
         return True
-    return _start_time(owner.pid) != owner.started
+    return start_time(owner.pid) != owner.started
 
 
 def _this_process() -> Owner:
     pid = os.getpid()
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300]
-    started = _start_time(pid) or ""
-    return Owner(socket.gethostname(), _boot_id(), pid, started, uuid.uuid4().hex, command)
-
-
-def _start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *fields = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else fields[18]
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    started = start_time(pid) or ""
+    return Owner(socket.gethostname(), boot_id(), pid, started, uuid.uuid4().hex, command)
 
 
 def _parse(content: bytes) -> Owner | None:

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mriqa"
 LAYERS = [
-    {"config", "errors", "files", "progress", "columns", ""},
+    {"config", "errors", "files", "progress", "processes", "columns", ""},
     {"images", "cohort"},
     {"tables", "metrics", "artifacts"},
     {"training"},
