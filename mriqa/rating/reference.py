@@ -1,8 +1,29 @@
 """`mriqa reference`: the list of high-quality references, and the bank that is built from it."""
 
+import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mriqa.cohort.manifest import read_cohort, shard_name
 from mriqa.config import RatingSection, ReferenceSection, TrainingSection
+from mriqa.errors import UserError
+from mriqa.methods.simclr.bank import write_bank
+from mriqa.methods.simclr.build import build_bank
+from mriqa.methods.simclr.embedder import model_embedder
+from mriqa.methods.simclr.references import (
+    LIST_NAME,
+    HqVolume,
+    propose,
+    read_list,
+    resolve_list,
+    write_list,
+)
+from mriqa.methods.simclr.score import read_volumes
+from mriqa.rating.gather import connect_scores, gather_volumes, score_files
+from mriqa.rating.rate import rate_volumes
+from mriqa.tables.strata import add_strata
 
 
 def propose_references(
@@ -14,7 +35,27 @@ def propose_references(
     never rewritten. Needs the scores of all shards only then. Raises UserError if nothing can be
     proposed.
     """
-    raise NotImplementedError
+    if settings.trusted is not None:
+        return settings.trusted
+    path = results / "references" / LIST_NAME
+    if path.exists():
+        return path
+    cohort = read_cohort(results / "cohort.parquet")
+    files = score_files(results, cohort)
+    with (
+        tempfile.TemporaryDirectory(prefix=".reference-", dir=results) as scratch,
+        connect_scores(files, cohort, Path(scratch), threads=1, mem_mb=mem_mb // 2) as connection,
+    ):
+        volumes = gather_volumes(connection)
+    rated = rate_volumes(add_strata(volumes, rating.stratum), rating)
+    proposed = propose(rated, rating.stratum, settings)
+    if proposed.num_rows == 0:
+        raise UserError(
+            "simclr.reference: the metrics rate no volume of a training or validation subject "
+            "`pass`, so that none can be proposed; name trusted scans in simclr.reference.trusted"
+        )
+    write_list(path, proposed)
+    return path
 
 
 def make_bank(
@@ -33,4 +74,36 @@ def make_bank(
     folder of the bank is replaced as a whole. Raises UserError for a list or an input that cannot
     be used.
     """
-    raise NotImplementedError
+    from mriqa.methods.simclr.network import scoring_precision
+
+    path = propose_references(results, settings=settings, rating=rating, mem_mb=mem_mb)
+    listed, notes = _references(results, path, rating, strict=settings.trusted is not None)
+    model = results / "models" / "simclr" / model_id
+    precision = scoring_precision(training)
+    cache = results / "embeddings" / "simclr" / model_id / "references.safetensors"
+    embedder = model_embedder(model, model_id, cache, precision, training)
+    bank = build_bank(
+        listed, results, model_id, precision, embedder, settings, rating.stratum, notes
+    )
+    embedder.save()
+    write_bank(model / "bank", bank)
+    return model / "bank"
+
+
+def _references(
+    results: Path, path: Path, rating: RatingSection, *, strict: bool
+) -> tuple[list[HqVolume], list[str]]:
+    """The volumes of the list that can be references, and sentences about those that cannot."""
+    listed = read_list(path)
+    ids = sorted({one.series_id for one in listed})
+    cohort = read_cohort(results / "cohort.parquet")
+    own = cohort.filter(pc.is_in(cohort["series_id"], value_set=pa.array(ids, pa.string())))
+    tables = []
+    for shard in sorted(set(own["shard"].to_pylist())):
+        scores = results / "scores" / f"{shard_name(shard)}.parquet"
+        members = own.filter(pc.equal(own["shard"], shard))["series_id"].to_pylist()
+        tables.append(read_volumes(scores, members, results / "cohort.parquet"))
+    if not tables:
+        raise UserError(f"{path}: none of its {len(listed)} lines names a series of this cohort")
+    volumes = add_strata(pa.concat_tables(tables), rating.stratum)
+    return resolve_list(path, listed, volumes, rating.stratum, strict=strict)

@@ -6,7 +6,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,11 +109,13 @@ class StratumBank:
 class Bank:
     """The references of all strata, for one model.
 
+    `precision` is what they were embedded with, and what is compared with them must be.
     `stratum_columns` are those that make a stratum; `too_few` says how many subjects the strata
     without a bank have references of; `notes` what became of references that are not used.
     """
 
     model_id: str
+    precision: str
     stratum_columns: tuple[str, ...]
     section: ReferenceSection
     strata: dict[str, StratumBank]
@@ -135,6 +137,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
     described = {
         "format_version": FORMAT_VERSION,
         "model_id": bank.model_id,
+        "precision": bank.precision,
         "sha256": hashlib.sha256(content).hexdigest(),
         "stratum_columns": list(bank.stratum_columns),
         "section": bank.section.model_dump(mode="json"),
@@ -148,7 +151,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
         (temporary / "bank.json").write_text(text + "\n", encoding="utf-8")
 
 
-def read_bank(folder: Path, strata: Sequence[str] | None = None) -> Bank:
+def read_bank(folder: Path, strata: Collection[str | None] | None = None) -> Bank:
     """The bank in `folder`, of all strata or the named ones that it has.
 
     Raises UserError if it is missing, damaged or of another version.
@@ -165,6 +168,7 @@ def read_bank(folder: Path, strata: Sequence[str] | None = None) -> Bank:
                 read[one["stratum"]] = _stratum(one, arrays)
     return Bank(
         described["model_id"],
+        described["precision"],
         tuple(described["stratum_columns"]),
         ReferenceSection.model_validate_json(json.dumps(described["section"])),
         read,

@@ -6,7 +6,6 @@ volume's embedding is the mean over its body slices.
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,14 +16,12 @@ from mriqa.images.intensity import PERCENTILES, IntensityCollector
 from mriqa.methods.simclr.whitening import Embeddings
 
 FORMAT_VERSION = 1
-"""Raise it when embeddings change: cached ones are then computed anew."""
+"""Raise it, and those of `bank` and `score`, when embeddings change: cached ones are not used."""
 
 UPPER_PERCENTILE = 99.5
 """Of the foreground: the intensity that becomes 1, in training as here."""
 LEAST_BODY = 0.25
 """A slice of the body has at least this part of the foreground of the fullest slice."""
-CHUNK_PIXELS = 2**20
-"""Slices go through the encoder together up to so many pixels: some 300 MB of activations."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,8 @@ class VolumeEmbedding:
     @cached_property
     def volume(self) -> Embeddings:
         """Mean over the body slices (d), float32."""
-        return np.asarray(self.slices[self.is_body].astype(np.float32).mean(axis=0))
+        body: NDArray[np.floating] = self.slices[self.is_body]
+        return body.mean(axis=0, dtype=np.float32)
 
     @cached_property
     def places(self) -> NDArray[np.float32]:
@@ -100,14 +98,5 @@ def embed_volume(
 def body_slices(volume: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     """Which slices of `volume` (z, y, x) have enough voxels above `threshold`; one at least."""
     counts = (volume > threshold).sum(axis=(1, 2))
-    return np.asarray(counts >= max(LEAST_BODY * counts.max(), 1)) | (counts.max() == 0)
-
-
-def load_encoder(model: Path, *, device: str, threads: int) -> Encoder:
-    """The encoder of a model folder, on `device` (`auto`, `cpu`, `cuda`).
-
-    Raises UserError if the folder is no whole model, or the device is not there.
-    """
-    from mriqa.methods.simclr.network import open_network
-
-    return open_network(model, device=device, threads=threads)
+    enough: NDArray[np.bool_] = counts >= LEAST_BODY * counts.max()
+    return enough

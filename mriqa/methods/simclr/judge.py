@@ -175,7 +175,8 @@ class SliceTable:
         """Rows of the slices of one reference that are nearest to `places`."""
         start, count = int(self.first[reference]), int(self.counts[reference])
         own = self.places[start : start + count]
-        return start + np.abs(own[None, :] - places[:, None]).argmin(axis=1)
+        rows: Indices = start + np.abs(own[None, :] - places[:, None]).argmin(axis=1)
+        return rows
 
 
 def _cosines(query: Embeddings, references: Embeddings, chosen: Chosen) -> tuple[Floats, Floats]:

@@ -71,19 +71,21 @@ def choose_matching(
 ) -> Matching:
     """How `person` is matched with the references at the indices in `classes` (HQ, LQ).
 
-    A property counts where it is known of the person, and of `least` references of each class;
-    sex, where `least` of each class share it. Sizes are scaled by their standard deviation among
-    all of `classes`.
+    A property counts where it is known of the person, and of `least` references of each class (all,
+    where there are fewer); sex, where so many of each class share it. Sizes are scaled by their
+    standard deviation among all of `classes`.
     """
     everyone = np.concatenate(list(classes))
     own = _size(person)
     known = np.isfinite(people.size)
     same = people.sex == (person.sex or "?")
-    uses_sex = all(np.count_nonzero(same[rows]) >= least for rows in classes)
+    uses_sex = all(np.count_nonzero(same[rows]) >= min(least, len(rows)) for rows in classes)
     uses_size = np.array(
         [
             bool(np.isfinite(own[axis]))
-            and all(np.count_nonzero(known[rows, axis]) >= least for rows in classes)
+            and all(
+                np.count_nonzero(known[rows, axis]) >= min(least, len(rows)) for rows in classes
+            )
             for axis in (0, 1)
         ]
     )

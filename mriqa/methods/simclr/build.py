@@ -1,0 +1,141 @@
+"""Building a reference bank: embed the HQ volumes and simulated copies of them, calibrate."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mriqa.cohort.manifest import shard_name
+from mriqa.config import ReferenceSection
+from mriqa.errors import SeriesError
+from mriqa.images.store import ShardStore, open_store
+from mriqa.methods.simclr.bank import LEAST_SEVERITY, Bank, Reference, StratumBank
+from mriqa.methods.simclr.calibration import Calibration, calibrate
+from mriqa.methods.simclr.copies import affected_slices, draw_copies
+from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.embedder import Embedder
+from mriqa.methods.simclr.judge import Judge
+from mriqa.methods.simclr.matching import fixed_number
+from mriqa.methods.simclr.references import HqVolume
+from mriqa.progress import track
+
+Usable = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A reference, its embedding, and which of its slices (z) are compared with slices."""
+
+    reference: Reference
+    embedding: VolumeEmbedding
+    usable: Usable
+
+
+def build_bank(
+    listed: Sequence[HqVolume], results: Path, model_id: str, precision: str, embedder: Embedder,
+    section: ReferenceSection, stratum_columns: tuple[str, ...], notes: Sequence[str],
+) -> Bank:  # fmt: skip
+    """The bank of the listed HQ volumes, from the stores in `results`.
+
+    A volume that cannot be embedded is left out with a note; a stratum with references of fewer
+    than `min_references` subjects has no bank. What is listed in another order gives the same.
+    """
+    told = list(notes)
+    embedded: dict[str, list[Embedded]] = defaultdict(list)
+    ordered = sorted(listed, key=lambda one: (one.shard, one.series_id, one.volume))
+    stores: dict[int, ShardStore] = {}
+    for one in track(ordered, len(ordered), "references", "volumes"):
+        try:
+            if one.shard not in stores:
+                stores = {one.shard: open_store(results / "zarr" / f"{shard_name(one.shard)}.zarr")}
+            made = embed_reference(one, stores[one.shard], embedder, section)
+        except SeriesError as error:
+            told.append(f"{one.series_id} {one.volume}: {error.message}; it is no reference")
+            continue
+        embedded[one.stratum].extend(made)
+    for line in told:
+        sys.stderr.write(line + "\n")
+    strata, too_few = {}, {}
+    for stratum, members in sorted(embedded.items()):
+        n_subjects = count_subjects(members)
+        if n_subjects < section.min_references:
+            too_few[stratum] = n_subjects
+        else:
+            strata[stratum] = calibrated(stratum_bank(stratum, members), section)
+    return Bank(model_id, precision, stratum_columns, section, strata, too_few, tuple(told))
+
+
+def embed_reference(
+    one: HqVolume, store: ShardStore, embedder: Embedder, section: ReferenceSection
+) -> list[Embedded]:
+    """An HQ volume and its simulated copies. Raises SeriesError if one cannot be embedded."""
+    stored = store.series(one.series_id)
+    clean = embedder.embed_stored(stored, one.volume)
+    order = fixed_number(section.seed, "order", one.series_id, one.volume)
+    reference = Reference(one.series_id, one.volume, one.person, order)
+    made = [Embedded(reference, clean, clean.is_body)]
+    image, attributes = stored.volume(one.volume), stored.attributes
+    for artifact in draw_copies(one.series_id, one.volume, image, attributes, section):
+        copy = embedder.embed_copy(image, attributes, f"{one.series_id} {one.volume}", artifact)
+        named = replace(
+            reference,
+            order=fixed_number(section.seed, "order", one.series_id, one.volume, artifact.seed),
+            family=artifact.family.value,
+            severity=artifact.severity,
+            artifact=artifact.to_json(),
+        )
+        made.append(Embedded(named, copy, copy.is_body & affected_slices(artifact)))
+    return made
+
+
+def count_subjects(members: Sequence[Embedded]) -> int:
+    """Subjects with an HQ reference and with a copy severe enough to be an LQ one."""
+    hq = {one.reference.person.subject for one in members if one.reference.family is None}
+    lq = {
+        one.reference.person.subject for one in members if one.reference.severity >= LEAST_SEVERITY
+    }
+    return len(hq & lq)
+
+
+def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
+    """The references of one stratum, not yet calibrated; only those compared with keep slices."""
+    usable = [
+        one.usable & (one.reference.family is None or one.reference.severity >= LEAST_SEVERITY)
+        for one in members
+    ]
+    pairs = list(zip(members, usable, strict=True))
+    return StratumBank(
+        stratum,
+        tuple(one.reference for one in members),
+        np.stack([one.embedding.volume for one in members]),
+        np.concatenate([one.embedding.slices[rows] for one, rows in pairs]),
+        np.concatenate([one.embedding.places[rows] for one, rows in pairs]),
+        np.array([np.count_nonzero(rows) for rows in usable], dtype=np.int64),
+    )
+
+
+def calibrated(bank: StratumBank, section: ReferenceSection) -> StratumBank:
+    """`bank` with its calibration."""
+    return replace(bank, calibration=fit_calibration(bank, section))
+
+
+def fit_calibration(bank: StratumBank, section: ReferenceSection) -> Calibration:
+    """Of all references of `bank`, each judged without its own subject."""
+    margins = judged_margins(bank, section)
+    severities = np.array([one.severity for one in bank.references])
+    return calibrate(margins, severities, section.good_share)
+
+
+def judged_margins(bank: StratumBank, section: ReferenceSection) -> NDArray[np.float64]:
+    """Whitened margins (n) of the references, each judged without its own subject."""
+    judge = Judge(bank, section)
+    margins = np.full(len(bank.references), np.nan)
+    by_subject = np.argsort(bank.people.subject, kind="stable")
+    for number in by_subject.tolist():
+        judged = judge.embedded(bank.volumes[number], bank.references[number].person)
+        margins[number] = judged.similarities.margin_whitened[0]
+    return margins

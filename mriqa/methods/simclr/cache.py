@@ -1,0 +1,91 @@
+"""Embeddings kept on disk, so that another list of references rescores without the network.
+
+One safetensors file: the slices of all volumes one after the other, and in its header which rows
+are whose. It is no declared output: lost or damaged, it is made again. What was not asked for since
+it was read is dropped from it when it is written: withdrawn series vanish.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mriqa.files import remove_leftovers, write_bytes
+from mriqa.methods.simclr.embed import FORMAT_VERSION, VolumeEmbedding
+
+
+class EmbeddingCache:
+    """Embeddings of one model by key (`series_id volume`, ...) and fingerprint of the source.
+
+    `maker` says all that embeddings depend on beside the source: model and precision.
+    """
+
+    def __init__(self, path: Path, maker: str) -> None:
+        self._path = path
+        self._maker = f"{maker} format {FORMAT_VERSION}"
+        self._old = _read(path, self._maker)
+        self._used: dict[str, tuple[str, VolumeEmbedding]] = {}
+        self._changed = False
+
+    def get(self, key: str, fingerprint: str) -> VolumeEmbedding | None:
+        """The embedding of `key` if it is that of a source with this fingerprint."""
+        found = self._used.get(key) or self._old.get(key)
+        if found is None or found[0] != fingerprint:
+            return None
+        self._used[key] = found
+        return found[1]
+
+    def put(self, key: str, fingerprint: str, embedding: VolumeEmbedding) -> None:
+        """Remember an embedding."""
+        self._used[key] = (fingerprint, embedding)
+        self._changed = True
+
+    def save(self) -> None:
+        """Write what was used, if that is not what the file holds.
+
+        A cache that cannot be written is told and left: it is a convenience.
+        """
+        if not self._changed and self._used.keys() == self._old.keys():
+            return
+        remove_leftovers(self._path.parent, self._path.name)
+        try:
+            write_bytes(self._path, _content(self._used, self._maker))
+        except OSError as error:
+            sys.stderr.write(f"{self._path}: embeddings are not kept ({error})\n")
+
+
+def _content(embeddings: dict[str, tuple[str, VolumeEmbedding]], maker: str) -> bytes:
+    listed, slices, body = [], [], []
+    for key, (fingerprint, embedding) in embeddings.items():
+        listed.append([key, fingerprint, len(embedding.is_body)])
+        slices.append(embedding.slices)
+        body.append(embedding.is_body)
+    tensors: dict[str, NDArray[Any]] = {}
+    if listed:
+        tensors = {"slices": np.concatenate(slices), "is_body": np.concatenate(body)}
+    return save(tensors, {"maker": maker, "volumes": json.dumps(listed)})
+
+
+def _read(path: Path, maker: str) -> dict[str, tuple[str, VolumeEmbedding]]:
+    """What the file holds; nothing if it is missing, damaged, or of another maker."""
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            about = opened.metadata() or {}
+            listed = json.loads(about.get("volumes", "[]"))
+            if about.get("maker") != maker or not listed:
+                return {}
+            slices, body = opened.get_tensor("slices"), opened.get_tensor("is_body")
+    except (OSError, SafetensorError, ValueError):
+        return {}
+    ends = np.cumsum([count for _, _, count in listed])
+    if ends[-1] != len(slices) or len(slices) != len(body):
+        return {}
+    return {
+        key: (fingerprint, VolumeEmbedding(slices[end - count : end], body[end - count : end]))
+        for (key, fingerprint, count), end in zip(listed, ends.tolist(), strict=True)
+    }

@@ -1,0 +1,79 @@
+"""Simulated low-quality copies of high-quality references: drawn from the seed, then applied.
+
+A copy looks as if it had been stored: its values lie on the source's own grid of numbers, and its
+intensities are scaled by what is measured of the copy. Otherwise the bank would learn to tell
+simulated volumes from real ones by that alone.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts.background import measure_background
+from mriqa.artifacts.model import Dropout, Spikes
+from mriqa.config import ReferenceSection
+from mriqa.images.store import SeriesAttributes
+from mriqa.methods.simclr.matching import fixed_number
+
+Volume = NDArray[np.float32]
+
+
+def draw_copies(
+    series_id: str, volume: int, image: Volume, attributes: SeriesAttributes,
+    section: ReferenceSection,
+) -> Iterator[Artifact]:  # fmt: skip
+    """The artifacts of the `section.copies` copies of one HQ volume, from its name and the seed.
+
+    Families without repetition while there are enough; severities one from each of `copies` equal
+    parts of (0, 1]. So no reference depends on which others there are, or on their order.
+    """
+    rng = np.random.default_rng(fixed_number(section.seed, "copies", series_id, volume))
+    count, families = section.copies, section.families
+    rounds = [rng.permutation(len(families)) for _ in range(-(-count // len(families)))]
+    chosen = [families[index] for index in np.concatenate(rounds)[:count].tolist()]
+    severities = (rng.permutation(count) + 1 - rng.random(count)) / count
+    clean = np.where(np.isfinite(image), image, np.float32(0))
+    masked = measure_background(clean).masked
+    for family, severity in zip(chosen, severities.tolist(), strict=True):
+        yield draw(
+            Family(family),
+            severity,
+            attributes.shape_zyx,
+            attributes.spacing_mm,
+            int(rng.integers(2**53)),
+            phase_axis="y" if rng.integers(2) else "x",
+            keep_zeros=masked,
+        )
+
+
+def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifact) -> Volume:
+    """`image` (z, y, x) with the artifact, as the store would give it back."""
+    copy = apply(image, attributes.spacing_mm, artifact)
+    dtype = np.dtype(attributes.dtype)
+    if dtype.kind != "f":
+        return _on_grid(copy, dtype, attributes.slope, attributes.inter)
+    finite = image[np.isfinite(image)]
+    return np.rint(copy) if np.array_equal(finite, np.rint(finite)) else copy
+
+
+def _on_grid(image: Volume, dtype: np.dtype[Any], slope: float, inter: float) -> Volume:
+    """`image` rounded to what `dtype`, slope and intercept can hold."""
+    limits = np.iinfo(dtype)
+    finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
+    stored = np.clip(np.rint((finite - inter) / slope), limits.min, limits.max)
+    return np.asarray(stored * slope + inter, dtype=np.float32)
+
+
+def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
+    """Which slices (z) the artifact changes: of some families only some."""
+    affected = np.ones(artifact.shape[0], dtype=bool)
+    if isinstance(artifact, Dropout):
+        affected[:] = False
+        affected[list(artifact.slices)] = True
+    elif isinstance(artifact, Spikes) and artifact.acquisition == "2d":
+        affected[:] = False
+        affected[[spike.slice for spike in artifact.spikes]] = True
+    return affected

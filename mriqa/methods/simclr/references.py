@@ -1,0 +1,177 @@
+"""The list of high-quality references: a person's, or proposed by the metrics for one to edit."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mriqa.config import ReferenceSection
+from mriqa.errors import UserError
+from mriqa.files import write_text
+from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.tables.strata import comparable
+
+LIST_NAME = "simclr.tsv"
+COLUMNS = ("series_id", "volume", "stratum", "subject", "session", "quality_score", "confirmed")
+UNKNOWN = ("", "n/a")
+CONFIRMED = {"yes": True, "no": False}
+PROPOSED_SPLITS = ("train", "validation")
+"""Never test subjects: what is measured on those must not know them."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list that is to be used; `volume` None: all volumes of the series."""
+
+    series_id: str
+    volume: int | None
+    line: int
+
+
+@dataclass(frozen=True)
+class HqVolume:
+    """A high-quality reference volume that is there and comparable."""
+
+    series_id: str
+    volume: int
+    stratum: str
+    shard: int
+    person: Person
+
+
+def read_list(path: Path) -> list[Listed]:
+    """The lines of a list of references, without those that a person has marked `confirmed` no.
+
+    A tab-separated table with a header; `series_id` is needed, `volume` and `confirmed` are
+    looked at, others not. Raises UserError naming line, column and value that cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such list of references") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t")
+    if "series_id" not in (reader.fieldnames or ()):
+        found = ", ".join(reader.fieldnames or ()) or "nothing"
+        raise UserError(
+            f"{path}: line 1: no column series_id; a tab-separated header is needed, found: {found}"
+        )
+    rows = [_listed(path, reader.line_num, row) for row in reader if any(row.values())]
+    return [row for row in rows if row is not None]
+
+
+def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed | None:
+    values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+    if values["series_id"] in UNKNOWN:
+        raise UserError(f"{path}: line {line}: column series_id: {values['series_id']!r} is no id")
+    confirmed = values.get("confirmed", "")
+    if confirmed not in (*UNKNOWN, *CONFIRMED):
+        raise UserError(
+            f"{path}: line {line}: column confirmed: {confirmed!r} must be yes, no or n/a"
+        )
+    if not CONFIRMED.get(confirmed, True):
+        return None
+    volume = values.get("volume", "")
+    if volume not in UNKNOWN and not (volume.isascii() and volume.isdecimal()):
+        raise UserError(
+            f"{path}: line {line}: column volume: {volume!r} must be a whole number from 0 on, or "
+            "n/a for all volumes of the series"
+        )
+    return Listed(values["series_id"], None if volume in UNKNOWN else int(volume), line)
+
+
+def resolve_list(
+    path: Path, listed: Sequence[Listed], volumes: pa.Table, stratum: Sequence[str], *, strict: bool
+) -> tuple[list[HqVolume], list[str]]:
+    """The listed volumes that can be references, and a sentence for each line that cannot.
+
+    `volumes` are the rows of the listed series, of `add_strata`, with the cohort's columns. What
+    failed, was excluded or withdrawn, or cannot be compared, is left out. So is an unknown series
+    or volume, unless `strict`: then UserError names all of them.
+    """
+    usable = pc.and_(pc.equal(volumes["status"], "ok"), comparable(volumes, stratum)).to_pylist()
+    rows_of: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
+    for row, is_usable in zip(volumes.to_pylist(), usable, strict=True):
+        rows_of[row["series_id"]].append((row, is_usable))
+    found: dict[tuple[str, int], HqVolume] = {}
+    notes, unknown = [], []
+    for one in listed:
+        rows = rows_of.get(one.series_id, [])
+        chosen = [row for row in rows if one.volume in (None, row[0]["volume"])]
+        if not chosen and (not rows or rows[0][0]["volume"] is not None):
+            what = "series" if not rows else f"volume {one.volume} of"
+            unknown.append(f"{path}: line {one.line}: no {what} {one.series_id} in this cohort")
+        for row, is_usable in chosen or rows[:1]:
+            if is_usable:
+                found[row["series_id"], row["volume"]] = _hq_volume(row)
+            else:
+                notes.append(f"{path}: line {one.line}: {_why_not(row)}; it is no reference")
+    if strict and unknown:
+        raise UserError("\n".join(unknown))
+    return [found[key] for key in sorted(found)], notes + unknown
+
+
+def _hq_volume(row: dict[str, Any]) -> HqVolume:
+    person = Person(row["subject"], row["sex"], row["height_cm"], row["weight_kg"])
+    return HqVolume(row["series_id"], row["volume"], row["stratum"], row["shard"], person)
+
+
+def _why_not(row: dict[str, Any]) -> str:
+    """A sentence; of a withdrawn subject no more than that."""
+    what = row["series_id"] if row["volume"] is None else f"{row['series_id']} {row['volume']}"
+    if row["status"] == "excluded":
+        return f"{what} is excluded ({row['excluded_by']})"
+    if row["status"] == "failed":
+        return f"{what} failed ({row['error_code']})"
+    return f"{what} has an unknown b-value, so that nothing is comparable to it"
+
+
+def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) -> pa.Table:
+    """The volumes that the metrics rate best, for the list (COLUMNS but `confirmed`).
+
+    `rated` are volumes of `rate_volumes` with the cohort's columns. Of each stratum at most
+    `section.proposed`, one a subject, of PROPOSED_SPLITS, all rated `pass` without a flag, the best
+    first; equal ones in an order that the seed draws.
+    """
+    good = pc.and_(pc.equal(rated["rating"], "pass"), pc.invert(pc.fill_null(rated["flag"], True)))
+    allowed = pc.is_in(rated["split"], value_set=pa.array(PROPOSED_SPLITS))
+    wanted = pc.and_(pc.and_(pc.fill_null(good, False), allowed), comparable(rated, stratum))
+    rows = rated.filter(wanted).select([*COLUMNS[:-1]]).to_pylist()
+    rows.sort(key=lambda row: _rank(row, section.seed))
+    kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    taken: set[tuple[str, str]] = set()
+    for row in rows:
+        person = (row["stratum"], row["subject"])
+        if person not in taken and len(kept[row["stratum"]]) < section.proposed:
+            taken.add(person)
+            kept[row["stratum"]].append(row)
+    schema = pa.schema([rated.schema.field(name) for name in COLUMNS[:-1]])
+    listed = [row for name in sorted(kept) for row in kept[name]]
+    return pa.Table.from_pylist(listed, schema=schema)
+
+
+def _rank(row: dict[str, Any], seed: int) -> tuple[float, int]:
+    return -row["quality_score"], fixed_number(seed, "proposed", row["series_id"], row["volume"])
+
+
+def write_list(path: Path, proposed: pa.Table) -> None:
+    """Write the proposed list, for a person to look at, edit and confirm."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in proposed.to_pylist():
+        writer.writerow([*map(_cell, (row[name] for name in COLUMNS[:-1])), "n/a"])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
