@@ -20,6 +20,7 @@ BINS = (_OCTAVES[1] - _OCTAVES[0]) * _BINS_PER_OCTAVE + 1
 """Bin 0 holds everything below 2⁻¹⁴ (as zero), the last one everything above 2¹⁰."""
 
 _LOWEST_BITS = np.int32((_FIRST - 1) << _SHIFT)
+_LARGEST = float(np.finfo(np.float32).max)
 _HIGHEST_BITS = np.int32((_FIRST + BINS - 2) << _SHIFT)
 
 
@@ -36,6 +37,11 @@ CENTRES[0] = 0.0
 SQUARES = (EDGES[:-1] ** 2 + EDGES[:-1] * EDGES[1:] + EDGES[1:] ** 2) / 3
 """Mean of x² over a bin."""
 SQUARES[0] = 0.0
+
+
+def scaled(values: npt.NDArray[np.float32], one: float) -> npt.NDArray[np.float32]:
+    """`values` / `one`; less where `one` is so near 0 that its inverse is no float32."""
+    return values * np.float32(min(1 / one, _LARGEST))
 
 
 def bin_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
@@ -59,7 +65,7 @@ def labelled_counts(
 
 def value_counts(values: npt.NDArray[np.float32], one: float) -> Counts:
     """Histogram `(BINS,)` of values >= 0, scaled so that `one` is 1."""
-    codes = bin_codes(values * np.float32(1 / one))
+    codes = bin_codes(scaled(values, one))
     return np.bincount(codes.ravel(), minlength=BINS)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mriqa.metrics.histogram import BINS, Counts, Floats, bin_codes, labelled_counts
+from mriqa.metrics.histogram import BINS, Counts, Floats, bin_codes, labelled_counts, scaled
 from mriqa.metrics.regions import Mask, Regions, Volume
 from mriqa.metrics.texture import LAGS, edge_energy, noise_residual
 
@@ -58,7 +58,7 @@ def tally_slices(
         np.zeros((n, 2, len(LAGS))),
     )
     for z in range(n):
-        plane = clean[z] * np.float32(1 / scale)
+        plane = scaled(clean[z], scale)
         labels = _on_voxels(coarse[z], regions.block, plane.shape)
         body = labels[window] == BODY
         if finite is not None and usable is not None:

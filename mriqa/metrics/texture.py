@@ -48,42 +48,43 @@ def sharpness(edges: Floats, lags: tuple[int, int]) -> Floats:
 
 def _line_energy(plane: Plane, counted: Mask, axis: int) -> list[float]:
     """Products of the differences along `axis` of adjacent lines, summed, by lag."""
-    # One flat array, some times as fast as row by row; what a difference takes from the end of
-    # one row and the start of the next has the weight 0.
-    flat = plane.ravel()
-    along, across = (plane.shape[1], 1) if axis == 0 else (1, plane.shape[1])
+    # One flat array, some times as fast as row by row.
+    flat, width = plane.ravel(), plane.shape[1]
+    along, across = (width, 1) if axis == 0 else (1, width)
     energies = []
     for lags in (FINE, COARSE):
         widest = lags[1]
-        count = max(flat.size - widest * along, 0)
         weight = _weight(counted, axis, widest)
         for lag in lags:
             behind = (widest - lag) // 2 * along
             ahead = behind + lag * along
-            difference = flat[ahead : ahead + count] - flat[behind : behind + count]
-            product = difference[: weight.size] * weight
-            energies.append(float(np.vdot(product, difference[across:])))
+            difference = flat[ahead : ahead + weight.size] - flat[behind : behind + weight.size]
+            difference *= weight
+            energy = float(np.vdot(difference[:-across], difference[across:]))
+            if axis == 0:
+                # The end of a row and the start of the next one are not adjacent.
+                rows = difference.reshape(-1, width)
+                energy -= float(np.vdot(rows[:-1, -1], rows[1:, 0]))
+            energies.append(energy)
     return energies
 
 
 def _weight(counted: Mask, axis: int, widest: int) -> Plane:
-    """1 where differences over `widest` voxels of a line and of the next one count, flat by start.
+    """1 where differences over `widest` voxels of a line count, flat by their start.
 
     Both lags look at the same places; the voxels in the middle, one or two, must count.
     """
-    width = counted.shape[1]
-    along, across = (width, 1) if axis == 0 else (1, width)
+    along = counted.shape[1] if axis == 0 else 1
     low, high = widest // 2, (widest + 1) // 2
-    inside = counted.copy()
-    if axis == 0:
-        inside[:, -1:] = False
-    else:
-        inside[:, :low] = inside[:, -low:] = False
-    pairs = inside.ravel()[:-across] & counted.ravel()[across:]
-    size = max(counted.size - widest * along - across, 0)
-    middle = pairs[low * along : low * along + size]
+    if axis == 1:
+        # Nor does any count that reaches into the next row.
+        counted = counted.copy()
+        counted[:, :low] = counted[:, -low:] = False
+    flat = counted.ravel()
+    size = max(flat.size - widest * along, 0)
+    middle = flat[low * along : low * along + size]
     if high > low:
-        middle = middle & pairs[high * along : high * along + size]
+        middle = middle & flat[high * along : high * along + size]
     return middle.astype(np.float32)
 
 

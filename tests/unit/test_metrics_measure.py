@@ -214,6 +214,7 @@ def test_a_slice_of_nans_spoils_no_other_number():
         (np.where(np.arange(1024) % 3, -5, np.nan).reshape(4, 16, 16), ErrorCode.CONSTANT),
         (-np.arange(1024).reshape(4, 16, 16), ErrorCode.NO_FOREGROUND),
         (np.arange(1024).reshape(4, 16, 16) == 500, ErrorCode.NO_FOREGROUND),
+        (1e-45 * (np.arange(1024).reshape(4, 16, 16) == 0), ErrorCode.NO_FOREGROUND),
         (5.0 + (np.arange(1024).reshape(4, 16, 16) == 500), ErrorCode.NO_FOREGROUND),
     ],
 )
