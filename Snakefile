@@ -24,7 +24,7 @@ except UserError as error:
 
 # with conda or a container, under their Python
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
-shell.prefix(shell_prefix(PYTHON))
+shell.prefix(shell_prefix(PYTHON, PLAN))
 
 
 envvars:
@@ -36,11 +36,17 @@ workdir: str(PLAN.results)
 
 wildcard_constraints:
     shard=r"shard-\d+",
+    method=r"[a-z]+",
+    model_id=r"[a-z]+-[0-9a-f]{12}",
 
 
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/reference.smk"
+include: "workflow/rules/rate.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/evaluate.smk"
@@ -58,8 +64,7 @@ rule all:
     default_target: True
     input:
         # named here too, as Snakemake does not make a lost file that only finished jobs have read
-        files_of_shards("convert/{shard}.parquet"),
-        files_of_shards("scores/{shard}.parquet"),
+        results_of_shards,
         rules.merge_scores.output,
         rules.write_report.output,
         rules.evaluate_ratings.output if PLAN.has_truth else [],

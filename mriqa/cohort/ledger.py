@@ -124,8 +124,11 @@ def _forget_outputs(results: Path, number: int) -> None:
     keep the rating of the old one. The store stays: `convert` replaces it, and readers can go on.
     """
     _forget_tables(results)
+    name = f"{shard_name(number)}.parquet"
     for stage in MADE_FROM_MANIFEST:
-        (results / stage / f"{shard_name(number)}.parquet").unlink(missing_ok=True)
+        (results / stage / name).unlink(missing_ok=True)
+    for path in results.glob(f"scores/*/{name}"):  # of the learned methods
+        path.unlink(missing_ok=True)
 
 
 def _forget_tables(results: Path) -> None:

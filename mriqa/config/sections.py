@@ -157,9 +157,15 @@ class ResourcesSection(Section):
         ge=256,
         description="Of a score job at its first attempt; more where a series exceeds shard_mb.",
     )
+    rate_mem_mb: int = Field(
+        4000,
+        ge=1024,
+        description="Of the jobs that embed volumes by a learned method: rating and its bank.",
+    )
     merge_mem_mb: int = Field(4000, ge=256, description="Of the merge job.")
     convert_threads: int = Field(2, ge=1, description="Series converted at a time in a job.")
     score_threads: int = Field(1, ge=1, description="Volumes scored at a time in a job.")
+    rate_threads: int = Field(1, ge=1, description="CPU threads of a learned method's jobs.")
 
 
 class Config(Section):

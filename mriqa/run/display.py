@@ -10,6 +10,8 @@ from mriqa.progress import LOG_EVERY_S, progress_line
 from mriqa.run.monitor import Monitor, Stage
 
 REFRESH_S = 0.5
+OF_SHARDS = ("convert", "score", "rate")
+"""Stages with a job a shard; the others say themselves how far they are."""
 
 
 class Display:
@@ -67,8 +69,8 @@ class Display:
 def running_line(name: str, stage: Stage, monitor: Monitor, logs: Path, now_s: float) -> str:
     """`convert: 212/360 series (58%), 12.3 series/s, ETA 0:12`."""
     elapsed = now_s - (stage.started_s or now_s)
-    if stage.running and None in stage.running.values():
-        return f"{name}: {elapsed:.0f} s"
+    if name not in OF_SHARDS:
+        return f"{name}: {monitor.advance(name, logs) or f'{elapsed:.0f} s'}"
     counts = monitor.counts(name, logs)
     about = "" if counts.exact else "about "
     return about_line(name, counts.done, counts.total, elapsed, about)
@@ -86,7 +88,7 @@ def finished_line(name: str, stage: Stage, monitor: Monitor, logs: Path) -> str:
     """`convert: 360 series in 6 shards, 0:41`."""
     elapsed = (stage.ended_s or 0) - (stage.started_s or 0)
     minutes, seconds = divmod(round(elapsed), 60)
-    if None in stage.finished:
+    if name not in OF_SHARDS:
         return f"{name}: done, {minutes}:{seconds:02d}"
     done = monitor.counts(name, logs).done
     shards = "1 shard" if stage.jobs == 1 else f"{stage.jobs} shards"

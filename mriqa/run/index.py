@@ -1,34 +1,69 @@
-"""Indexing a cohort, and the mark that tells the Snakefile that it was done."""
+"""Indexing a cohort, pinning what is learned from it, and the mark that says that it was done."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 from mriqa.cohort.index import IndexSummary, index_cohort
 from mriqa.config import Config
 from mriqa.files import write_text
+from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
+from mriqa.training.manifest import Pin, pin_training
 
 MARKS = "indexed-*.txt"
 
 
-def index_alone(config: Config) -> IndexSummary:
+@dataclass(frozen=True)
+class Indexed:
+    """What indexing found, and the lists of training series of the methods switched on."""
+
+    summary: IndexSummary
+    pins: tuple[Pin, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.summary), *(describe_pin(pin) for pin in self.pins)])
+
+
+def describe_pin(pin: Pin) -> str:
+    """`simclr: 312 series to learn from (results/training/simclr-0a….parquet), pinned now`."""
+    when = "pinned now" if pin.written else "pinned before"
+    return f"{pin.method}: {pin.n_series} series to learn from ({pin.path}), {when}"
+
+
+def index_alone(config: Config) -> Indexed:
     """`mriqa index`: like `index_results`, but refuses while another run works on the results."""
     with hold_or_join(config.results):
         return index_results(config)
 
 
-def index_results(config: Config) -> IndexSummary:
+def index_results(config: Config) -> Indexed:
     """Index the cohort into the results folder and mark it as indexed with these settings.
+
+    Then each method that is switched on gets its list of training series, if it has none.
 
     Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
     """
-    mark = config.results / index_mark(config.cohort)
+    mark = config.results / index_mark(config)
     aside = mark.with_suffix(".old")
     if mark.exists():
         mark.rename(aside)
     for old in mark.parent.glob(MARKS):
         old.unlink()
     summary = index_cohort(config.cohort, config.results)
+    pins = pin_methods(config)
     if aside.exists():
         aside.rename(mark)  # and no file is newer than it was, where nothing changed
     else:
-        write_text(mark, "The cohort section of the configuration was last indexed as it is.\n")
-    return summary
+        write_text(mark, "Cohort and training series were last indexed as configured.\n")
+    return Indexed(summary, pins)
+
+
+def pin_methods(config: Config) -> tuple[Pin, ...]:
+    """Pin the training series of the methods that are switched on; see `pin_training`."""
+    learned = Learned(config, Path())
+    retrain = config.training.retrain
+    return tuple(
+        pin_training(config.results, method, learned.pretraining(method), retrain=retrain)
+        for method in learned.methods
+    )

@@ -18,7 +18,8 @@ import mriqa
 from mriqa.config import Config, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.run.display import Display
-from mriqa.run.index import index_results
+from mriqa.run.index import describe_pin, index_results
+from mriqa.run.learned import Learned
 from mriqa.run.lock import TOKEN_VARIABLE, RunLock, end_processes, hold, run_processes
 from mriqa.run.monitor import FailedJob, Monitor
 from mriqa.run.plan import read_loads
@@ -47,7 +48,7 @@ def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[
     `rating.max_failed_fraction` of the series did, or if a signal stopped the run.
     """
     settings = load_config(config)
-    _check_truth(settings)
+    _check_files(settings)
     snakefile, profile = find_snakefile(), find_profile(profile)
     with stopped_by_signals(), hold(settings.results) as lock:
         _prepare(settings, lock)
@@ -65,12 +66,19 @@ def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[
     check_failed_fraction(settings)
 
 
-def _check_truth(config: Config) -> None:
+def _check_files(config: Config) -> None:
     truth = config.evaluation.truth
     if truth is not None and not truth.is_file():
         raise ConfigError(
             f"evaluation.truth: {truth}: no such file; take the key away to run without evaluation"
         )
+    for method in config.methods:
+        trusted = Learned(config, Path()).reference(method).trusted
+        if trusted is not None and not trusted.is_file():
+            raise ConfigError(
+                f"{method}.reference.trusted: {trusted}: no such file; take the key away and the "
+                "metrics propose references"
+            )
 
 
 def find_snakefile() -> Path:
@@ -142,8 +150,10 @@ def _prepare(config: Config, lock: RunLock) -> None:
     if lock.killed_owner:
         say(f"the run of process {lock.killed_owner.pid} was killed; going on where it was")
         _cancel_slurm_jobs(lock.killed_owner.slurm_run)
-    summary = index_results(config)
-    said = tidy_results(config.results, set(read_loads(config.results)))
+    indexed = index_results(config)
+    summary = indexed.summary
+    models = Learned(config, Path()).model_ids()
+    said = tidy_results(config.results, set(read_loads(config.results)), models)
     say(
         f"index: {summary.n_series} series of {_counted(summary.n_subjects, 'subject')} in "
         f"{_counted(summary.shards_total, 'shard')} ({summary.shards_new} new, "
@@ -159,6 +169,9 @@ def _prepare(config: Config, lock: RunLock) -> None:
     if summary.n_problems:
         where = config.results / "index_problems.parquet"
         say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")
+    for pin in indexed.pins:
+        if pin.written:
+            say(f"index: {describe_pin(pin)}")
     for sentence in said:
         say(sentence)
     memory_mb = {
@@ -254,7 +267,7 @@ def explain_failure(monitor: Monitor, log: Path, results: Path) -> str:
 
 
 def _explain_job(job: FailedJob, results: Path) -> str:
-    what = f"{job.stage} of {job.shard}" if job.shard else job.stage
+    what = f"{job.stage} of {job.name}" if job.name else job.stage
     if job.log is None:
         return f"{what} failed"
     path = results / job.log

@@ -8,6 +8,10 @@ from pathlib import Path
 STAGES = {
     "convert_shard": "convert",
     "score_shard": "score",
+    "train_method": "train",
+    "propose_references": "propose",
+    "build_bank": "reference",
+    "rate_shard": "rate",
     "merge_scores": "merge",
     "write_report": "report",
     "evaluate_ratings": "evaluate",
@@ -18,7 +22,11 @@ STAGES = {
 _MESSAGES = {
     "Convert ": "convert",
     "Score ": "score",
-    "Rate ": "merge",
+    "Train ": "train",
+    "Propose ": "propose",
+    "Build ": "reference",
+    "Rate ": "rate",
+    "Merge ": "merge",
     "Write ": "report",
     "Compare ": "evaluate",
     "Index ": "index",
@@ -30,12 +38,18 @@ _ERROR = re.compile(r"Error in rule (\w+)")
 _ERROR_FIELD = re.compile(r"    (jobid|log): ([^\s,]+)")
 _SLURM = re.compile(r"SLURM run ID: (\S+)")
 _SHARD = re.compile(r"shard-\d+")
+_BY = re.compile(r" by (\w+)$")
+_MODEL = re.compile(r"\b(\w+)-[0-9a-f]{12}\b")
 _LOGGED = re.compile(r": (\d+)/(\d+) series")
+_ADVANCED = re.compile(r"\b(\d+/\d+ \w+ \(\d+%\),.*)$", re.MULTILINE)
 
 
 @dataclass
 class Stage:
-    """Jobs of one stage; `running` holds the shard of each, None where there is only one job."""
+    """Jobs of one stage; `running` holds the name of each, None where there is only one job.
+
+    A name is that of its log: `shard-00007`, `simclr/shard-00007`, `simclr/simclr-0a1b2c3d4e5f`.
+    """
 
     jobs: int
     running: dict[int, str | None] = field(default_factory=dict)
@@ -49,7 +63,7 @@ class FailedJob:
     """A job that Snakemake gave up, and where its output is."""
 
     stage: str
-    shard: str | None
+    name: str | None
     log: str | None
 
 
@@ -94,15 +108,26 @@ class Monitor:
     def counts(self, stage: str, logs: Path) -> Counts:
         """Series of a stage, those included that its running jobs say in `logs` are done."""
         state = self.stages[stage]
-        begun = [shard for shard in (*state.finished, *state.running.values()) if shard]
-        done = sum(self._series.get(shard, 0) for shard in state.finished if shard)
+        begun = [name for name in (*state.finished, *state.running.values()) if name]
+        done = sum(self._held(name) for name in state.finished if name)
         done += sum(_logged(logs / stage / f"{s}.log") for s in state.running.values() if s)
-        if state.jobs >= len(self._series):
-            return Counts(done, sum(self._series.values()), exact=True)
-        known = sum(self._series.get(shard, 0) for shard in begun)
+        if state.jobs >= len(self._series):  # once for each method that rates
+            rounds = state.jobs // max(1, len(self._series))
+            return Counts(done, rounds * sum(self._series.values()), exact=True)
+        known = sum(self._held(name) for name in begun)
         left = state.jobs - len(begun)
         mean = sum(self._series.values()) / max(1, len(self._series))
         return Counts(done, known + round(left * mean), exact=left == 0)
+
+    def advance(self, stage: str, logs: Path) -> str | None:
+        """What a single running job of a stage said last of its progress, as it said it."""
+        for name in self.stages[stage].running.values():
+            if name and (said := _ADVANCED.findall(_read(logs / stage / f"{name}.log"))):
+                return str(said[-1])
+        return None
+
+    def _held(self, name: str) -> int:
+        return self._series.get(name.rpartition("/")[2], 0)
 
     def _count(self, stage: str, jobs: int) -> None:
         # the table is printed once more after a checkpoint, then with what is left to do
@@ -113,9 +138,8 @@ class Monitor:
         stage = next((name for text, name in _MESSAGES.items() if message.startswith(text)), None)
         if stage is None:
             return
-        shard = _SHARD.search(message)
         state = self.stages.setdefault(stage, Stage(1))
-        state.running[job] = shard[0] if shard else None
+        state.running[job] = _name(message)
         if state.started_s is None:
             state.started_s = now_s
         # a job that is tried again has not failed yet
@@ -134,18 +158,36 @@ class Monitor:
             return
         stage = STAGES.get(self._error["rule"], self._error["rule"])
         job = int(self._error.get("jobid", -1))
-        shard = _SHARD.search(value)
-        failed = FailedJob(stage, shard[0] if shard else None, value)
-        self.failed[(failed.stage, failed.shard)] = failed
+        failed = FailedJob(stage, _name_of_log(stage, value), value)
+        self.failed[(failed.stage, failed.name)] = failed
         if stage in self.stages:
             self.stages[stage].running.pop(job, None)
         self._error = {}
 
 
+def _name(message: str) -> str | None:
+    """The name of a job from its message."""
+    if shard := _SHARD.search(message):
+        by = _BY.search(message)
+        return f"{by[1]}/{shard[0]}" if by else shard[0]
+    model = _MODEL.search(message)
+    return f"{model[1]}/{model[0]}" if model else None
+
+
+def _name_of_log(stage: str, log: str) -> str | None:
+    """The name of a job from its log; None for `logs/merge.log`."""
+    _, found, name = log.partition(f"logs/{stage}/")
+    return name.removesuffix(".log") if found else None
+
+
 def _logged(path: Path) -> int:
     """How many series a job's log says are done."""
-    try:
-        matches = _LOGGED.findall(path.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return 0
+    matches = _LOGGED.findall(_read(path))
     return int(matches[-1][0]) if matches else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -3,9 +3,7 @@
 Plain Python without Snakemake, so that it can be tested apart from it.
 """
 
-import ast
 import hashlib
-import importlib.util
 import os
 import shlex
 from collections.abc import Callable
@@ -18,9 +16,11 @@ import pyarrow.parquet as pq
 
 import mriqa
 from mriqa.cohort.manifest import SHARD_INDEX_NAME, shard_name
-from mriqa.config import CohortSection, Config, check_config, section_json
+from mriqa.config import Config, TrainingSection, check_config, section_json
 from mriqa.errors import UserError
+from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_for_process
+from mriqa.run.versions import format_version
 
 STAGE_MODULES = {
     "convert": "mriqa.images.store",
@@ -33,11 +33,18 @@ STAGE_MODULES = {
 
 ROOT_VARIABLE = "MRIQA_ROOT"
 MINUTES_AT_LEAST = 20
-MIB_PER_MINUTE = {"convert": 200, "score": 60}
-"""Source bytes. One core was measured to do some 6000 and 1700: a slow disk must not end a job."""
+MINUTES_OF_BANK = 240
+"""References of some 24 strata, each with its simulated copies, embedded on one core."""
+
+MIB_PER_MINUTE = {"convert": 200, "score": 60, "rate": 10}
+"""Source bytes. One core was measured to do some 6000, 1700 and 250: a slow disk must not end a
+job."""
 
 MEMORY_GROWS_TO = 8.0
 """Times the configured memory that the first attempt at a huge series gets at most."""
+
+MEMORY_AS = {"reference": "rate"}
+"""Stages that get the memory of another."""
 
 Resource = Callable[..., int]
 
@@ -55,6 +62,33 @@ class ShardLoad:
     n_series: int
     size_bytes: int
     largest_bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training job asks for; nothing of it changes what is learned."""
+
+    section: TrainingSection
+
+    @property
+    def threads(self) -> int:
+        """CPUs of one machine: for its share of the workers and of what reads slices for them."""
+        workers = -(-self.section.workers // self.section.nodes)
+        return workers * (self.section.threads + self.section.feed_workers)
+
+    @property
+    def resources(self) -> dict[str, Resource | int]:
+        """Memory, minutes, and of a SLURM job `nodes` and `tasks`: one a machine."""
+        nodes = self.section.nodes
+        return {"mem_mb": self.mem_mb, "runtime": self.runtime, "nodes": nodes, "tasks": nodes}
+
+    def mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Memory of one machine, as Snakemake calls for it."""
+        return self.section.mem_mb * attempt
+
+    def runtime(self, wildcards: Wildcards, attempt: int) -> int:
+        """Minutes; what is not done by then goes on at the next attempt, from its checkpoint."""
+        return self.section.runtime_minutes * attempt
 
 
 @dataclass(frozen=True)
@@ -88,11 +122,21 @@ class Plan:
     @property
     def index_mark(self) -> str:
         """File that says that the cohort was indexed with these settings, relative to results."""
-        return str(index_mark(self.config.cohort))
+        return str(index_mark(self.config))
 
     def is_indexed(self) -> bool:
-        """Whether the shards on disk are those of this configuration."""
-        return (self.results / self.index_mark).is_file()
+        """Whether shards and lists of training series on disk are those of this configuration."""
+        return (self.results / self.index_mark).is_file() and not self.learned.unpinned()
+
+    @property
+    def learned(self) -> Learned:
+        """The learned methods that are switched on."""
+        return Learned(self.config, self.root)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Learned methods that are switched on."""
+        return self.learned.methods
 
     @property
     def loads(self) -> dict[str, ShardLoad]:
@@ -114,9 +158,22 @@ class Plan:
         """FORMAT_VERSION of the module behind the section's stage."""
         return format_version(STAGE_MODULES[section])
 
+    @property
+    def training(self) -> TrainingJob:
+        """What a training job asks for."""
+        return TrainingJob(self.config.training)
+
+    def method_version(self, method: str, part: str) -> int:
+        """FORMAT_VERSION of a part of a method: `references`, `bank` or `score`."""
+        return format_version(f"mriqa.methods.{method}.{part}")
+
     def threads(self, stage: str) -> int:
-        """Threads of a job of `convert` or `score`."""
+        """Threads of a job of `convert`, `score` or `rate`."""
         return int(getattr(self.config.resources, f"{stage}_threads"))
+
+    def resources(self, stage: str) -> dict[str, Resource]:
+        """Memory and minutes of a job."""
+        return {"mem_mb": self.mem_mb(stage), "runtime": self.runtime(stage)}
 
     def mem_mb(self, stage: str) -> Resource:
         """Memory of a job, as Snakemake calls for it: grows with every attempt.
@@ -124,6 +181,7 @@ class Plan:
         Shards are of one size, and jobs keep within what they are given, so all get the same; but
         one series may be larger than a whole shard should be, and a volume of it must fit.
         """
+        stage = MEMORY_AS.get(stage, stage)
         first = int(getattr(self.config.resources, f"{stage}_mem_mb"))
         usual_bytes = self.config.cohort.shard_mb * 2**20
 
@@ -140,7 +198,8 @@ class Plan:
 
         def minutes(wildcards: Wildcards, attempt: int) -> int:
             if stage not in MIB_PER_MINUTE:
-                return (MINUTES_AT_LEAST + len(self.loads) // 10) * attempt
+                first = MINUTES_OF_BANK if stage == "reference" else MINUTES_AT_LEAST
+                return (first + len(self.loads) // 10) * attempt
             load = self.loads.get(wildcards.shard, ShardLoad(0, 0, 0))
             mib = load.size_bytes / 2**20
             return (MINUTES_AT_LEAST + round(mib / MIB_PER_MINUTE[stage])) * attempt
@@ -170,9 +229,16 @@ def make_plan(raw: dict[str, Any], root: Path) -> Plan:
     return Plan(check_config(raw, "configuration"), root)
 
 
-def index_mark(section: CohortSection) -> Path:
-    """Name, below the results folder, of the mark of a cohort indexed with `section`."""
-    digest = hashlib.sha256(section_json(section).encode()).hexdigest()[:12]
+def index_mark(config: Config) -> Path:
+    """Name, below the results folder, of the mark of a cohort indexed with this configuration.
+
+    It stands for what indexing follows: the section of the cohort, and of the methods that are
+    switched on what they learn, whose training series are pinned with it.
+    """
+    learned = Learned(config, Path())
+    sections = [section_json(config.cohort)]
+    sections += [learned.settings(method, "pretraining") for method in learned.methods]
+    digest = hashlib.sha256("\n".join(sections).encode()).hexdigest()[:12]
     return Path("shards") / f"indexed-{digest}.txt"
 
 
@@ -199,26 +265,16 @@ def _read_loads(path: Path, mtime_ns: int) -> dict[str, ShardLoad]:
     }
 
 
-def shell_prefix(python: str) -> str:
+def shell_prefix(python: str, plan: Plan) -> str:
     """Shell text that makes `mriqa` in a rule this very package, whatever PATH says.
 
-    `-P`: no folder of the results (`zarr/`) may stand in for a library. Braces are doubled because
-    Snakemake formats the text.
+    `-P`: no folder of the results (`zarr/`) may stand in for a library. Sections that jobs are told
+    of, but that make none due again, are shell variables. Braces are doubled because Snakemake
+    formats the text.
     """
     source = shlex.quote(str(Path(mriqa.__file__).resolve().parent.parent))
     call = f'PYTHONPATH={source} {shlex.quote(python)} -P -m mriqa "$@"'
-    return f"mriqa() {{{{ {call.replace('{', '{{').replace('}', '}}')}; }}}}; "
-
-
-@cache
-def format_version(module: str) -> int:
-    """The constant FORMAT_VERSION of a module, read without importing it (and Zarr with it)."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise UserError(f"{module} is missing: this installation of mriqa is not complete")
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if names == ["FORMAT_VERSION"] and isinstance(node.value.value, int):
-                return node.value.value
-    raise UserError(f"{module} has no FORMAT_VERSION: state it, as a whole number")
+    sections = {"TRAINING": plan.config.training, "RATING": plan.config.rating}
+    told = [f"{name}={shlex.quote(section_json(value))}; " for name, value in sections.items()]
+    text = f"mriqa() {{ {call}; }}; {''.join(told)}"
+    return text.replace("{", "{{").replace("}", "}}")

@@ -4,13 +4,14 @@ Only for the holder of its lock: then no process writes there.
 """
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.files import TEMPORARY_MARK
+from mriqa.run.tidy_learned import SCORES, remove, tidy_learned
 
 SHARD_FOLDERS = {"convert": ".parquet", "scores": ".parquet", "zarr": ".zarr"}
 """Folders with one file or store a shard, and what follows its name."""
@@ -33,9 +34,14 @@ TABLES = (
 _SCRATCH = (f".*{TEMPORARY_MARK}*", ".merge-*")
 
 
-def tidy_results(results: Path, shards: Collection[str]) -> list[str]:
-    """Make the folder fit its shards; returns a sentence for everything that was done."""
-    said = []
+def tidy_results(
+    results: Path, shards: Collection[str], models: Mapping[str, str] | None = None
+) -> list[str]:
+    """Make the folder fit its shards; returns a sentence for everything that was done.
+
+    `models` holds the ids of the models that the configuration asks for, by method.
+    """
+    said = tidy_learned(results, shards, models or {})
     if vanished := remove_vanished(results, shards):
         said.append(f"removed what belonged to {_listed(vanished)}, which has no series any more")
     remove_temporary(results)
@@ -61,7 +67,7 @@ def remove_vanished(results: Path, shards: Collection[str]) -> list[str]:
         for path in (results / folder).glob(f"shard-*{suffix}"):
             if path.name.removesuffix(suffix) not in shards:
                 gone.add(path.name.removesuffix(suffix))
-                _remove(path)
+                remove(path)
     return sorted(gone)
 
 
@@ -70,7 +76,7 @@ def remove_temporary(results: Path) -> None:
     for folder in ("shards", *SHARD_FOLDERS, "report", "evaluation", "."):
         for pattern in _SCRATCH:
             for path in (results / folder).glob(pattern):
-                _remove(path)
+                remove(path)
 
 
 def forget_unrecorded(results: Path, shards: Collection[str]) -> bool:
@@ -94,7 +100,11 @@ def remove_damaged(results: Path, shards: Collection[str]) -> list[str]:
     We write them whole or not at all; a disk, or a copy that broke off, may not have kept them so.
     """
     removed = []
-    for name in (f"{folder}/{shard}.parquet" for folder in PER_SHARD for shard in sorted(shards)):
+    folders = [
+        *PER_SHARD,
+        *(f"scores/{path.name}" for path in results.glob(SCORES) if path.is_dir()),
+    ]
+    for name in (f"{folder}/{shard}.parquet" for folder in folders for shard in sorted(shards)):
         path = results / name
         if path.is_file() and not _is_parquet(path):
             path.unlink()
@@ -154,13 +164,6 @@ def _has_stored_series(status: Path) -> bool:
         return "ok" in pq.ParquetFile(status).read(columns=["status"])["status"].to_pylist()
     except (pa.ArrowException, OSError, KeyError):
         return True  # damaged: let convert write it again
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _listed(names: list[str]) -> str:

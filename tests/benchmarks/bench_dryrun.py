@@ -44,7 +44,7 @@ def make_cohort(folder: Path, shards: int) -> Path:
     index = pa.Table.from_pylist(rows, schema=SHARD_INDEX_SCHEMA)
     write_parquet(results / "shards" / SHARD_INDEX_NAME, index)
     (results / "cohort.parquet").write_bytes(b"read by no dry run")
-    (results / index_mark(load_config(config).cohort)).write_text("")
+    (results / index_mark(load_config(config))).write_text("")
     return config
 
 

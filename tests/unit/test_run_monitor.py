@@ -71,7 +71,7 @@ def test_the_number_of_series_of_unknown_shards_is_an_estimate(tmp_path: Path) -
 
 
 def test_a_stage_ends_when_all_its_jobs_have(tmp_path: Path) -> None:
-    monitor = monitor_after("Job 1: Rate the cohort and write its tables\n")
+    monitor = monitor_after("Job 1: Merge the scores into the tables\n")
     assert monitor.stages["merge"].ended_s is None
     monitor.feed("Finished jobid: 1 (Rule: merge_scores)\n", 75.0)
     assert monitor.stages["merge"].ended_s == 75.0
@@ -82,7 +82,7 @@ def test_a_failed_job_is_kept_with_its_log_unless_it_is_tried_again() -> None:
     start = "Job 3: Convert shard-00001 to Zarr\n"
     monitor = monitor_after(start, FAILED)
     (job,) = monitor.failed.values()
-    assert (job.stage, job.shard, job.log) == (
+    assert (job.stage, job.name, job.log) == (
         "convert",
         "shard-00001",
         "logs/convert/shard-00001.log",

@@ -100,7 +100,7 @@ def test_jobs_get_the_root_from_the_main_process(
 def test_the_shell_calls_this_package_from_anywhere(tmp_path: Path) -> None:
     (tmp_path / "zarr").mkdir()
     (tmp_path / "zarr" / "__init__.py").write_text("raise SystemExit('not this one')")
-    script = shell_prefix(sys.executable).replace("{{", "{").replace("}}", "}")
+    script = shell_prefix(sys.executable, make_plan(CONFIG, tmp_path)).format()
     done = subprocess.run(
         ["bash", "-c", script + "mriqa --version"],
         cwd=tmp_path,

@@ -131,8 +131,8 @@ def rules() -> list[tuple[str, list[str]]]:
 def test_rules_are_short_and_call_one_verb() -> None:
     verbs = {name: " ".join(lines) for name, lines in rules() if name != "all"}
     assert set(verbs) == {
-        "index_cohort", "convert_shard", "score_shard", "merge_scores", "write_report",
-        "evaluate_ratings",
+        "index_cohort", "convert_shard", "score_shard", "train_method", "propose_references",
+        "build_bank", "rate_shard", "merge_scores", "write_report", "evaluate_ratings",
     }  # fmt: skip
     for name, lines in rules():
         assert len(lines) <= 25, name

@@ -12,8 +12,7 @@ rule convert_shard:
         "../envs/mriqa.yaml"
     threads: PLAN.threads("convert")
     resources:
-        mem_mb=PLAN.mem_mb("convert"),
-        runtime=PLAN.runtime("convert"),
+        **PLAN.resources("convert"),
     params:
         store="zarr/{shard}.zarr",
         settings=lambda wildcards: PLAN.settings("convert"),

@@ -12,8 +12,7 @@ rule evaluate_ratings:
     conda:
         "../envs/mriqa.yaml"
     resources:
-        mem_mb=PLAN.mem_mb("merge"),
-        runtime=PLAN.runtime("merge"),
+        **PLAN.resources("merge"),
     params:
         settings=lambda wildcards: PLAN.settings("evaluation"),
         format_version=PLAN.format_version("evaluation"),

@@ -21,14 +21,3 @@ checkpoint index_cohort:
     shell:
         "cd {params.root:q} && printf %s {params.config:q} | mriqa index /dev/stdin"
         " > {params.results:q}/{log} 2>&1"
-
-
-def files_of_shards(pattern):
-    """An input function: `pattern` for every shard, after indexing where that is due."""
-
-    def listed(wildcards):
-        if not PLAN.is_indexed():
-            checkpoints.index_cohort.get()
-        return sorted({pattern.format(shard=shard) for shard in PLAN.shards()})
-
-    return listed

@@ -7,9 +7,7 @@ deletes declared outputs before the job, and an analyst shall have the old table
 
 rule merge_scores:
     input:
-        cohort=files_of_shards("cohort.parquet"),
-        statuses=files_of_shards("convert/{shard}.parquet"),
-        scores=files_of_shards("scores/{shard}.parquet"),
+        results=results_of_shards,
     output:
         counts=report(
             "tables/reconciliation.json",
@@ -21,12 +19,13 @@ rule merge_scores:
     conda:
         "../envs/mriqa.yaml"
     resources:
-        mem_mb=PLAN.mem_mb("merge"),
-        runtime=PLAN.runtime("merge"),
+        **PLAN.resources("merge"),
     params:
         settings=lambda wildcards: PLAN.settings("rating"),
+        methods=" ".join(PLAN.methods),
         format_version=PLAN.format_version("rating"),
     message:
-        "Rate the cohort and write its tables"
+        "Merge the scores into the tables"
     shell:
-        "mriqa merge . --settings {params.settings:q} --mem-mb {resources.mem_mb} > {log} 2>&1"
+        "mriqa merge . --settings {params.settings:q} --methods {params.methods}"
+        " --mem-mb {resources.mem_mb} > {log} 2>&1"

@@ -15,8 +15,7 @@ rule write_report:
     conda:
         "../envs/mriqa.yaml"
     resources:
-        mem_mb=PLAN.mem_mb("merge"),
-        runtime=PLAN.runtime("merge"),
+        **PLAN.resources("merge"),
     params:
         settings=lambda wildcards: PLAN.settings("report"),
         format_version=PLAN.format_version("report"),

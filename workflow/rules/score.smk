@@ -13,8 +13,7 @@ rule score_shard:
         "../envs/mriqa.yaml"
     threads: PLAN.threads("score")
     resources:
-        mem_mb=PLAN.mem_mb("score"),
-        runtime=PLAN.runtime("score"),
+        **PLAN.resources("score"),
     params:
         store="zarr/{shard}.zarr",
         settings=lambda wildcards: PLAN.settings("score"),

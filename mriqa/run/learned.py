@@ -1,0 +1,240 @@
+"""The learned methods as the Snakefile sees them: models and reference banks, made once.
+
+A model follows from its section and its pinned list of series, a bank from its model, section and
+references. Both know what they were made from. So their rules make only what is not there, and
+nothing that happens to a cohort - growth, a new shard, a rewritten one - makes them again.
+"""
+
+import csv
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mriqa.cohort.manifest import shard_name
+from mriqa.config import Config, PretrainingSection, ReferenceSection, section_json
+from mriqa.errors import UserError
+from mriqa.files import write_json
+from mriqa.run.versions import format_version
+from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
+
+MADE_FROM = "made_from.json"
+"""Beside a bank: the digest of all that it was made from; written last."""
+
+NO_DIGEST = "not yet"
+_IDENTITY = ("series_id", "excluded_by", "size_bytes", "mtime_ns", "sex", "height_cm", "weight_kg")
+_PERSON = ("sex", "height_cm", "weight_kg")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The enabled methods of a configuration; `root` is where its relative paths start."""
+
+    config: Config
+    root: Path
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods that are switched on."""
+        return tuple(self.config.methods)
+
+    @property
+    def results(self) -> Path:
+        """Folder of everything that is written."""
+        return self.root / self.config.results
+
+    def pretraining(self, method: str) -> PretrainingSection:
+        """What decides what a method learns."""
+        section: PretrainingSection = getattr(self.config, method).pretraining
+        return section
+
+    def reference(self, method: str) -> ReferenceSection:
+        """What decides what a method compares with; the path in it absolute."""
+        section: ReferenceSection = getattr(self.config, method).reference
+        if section.trusted is None:
+            return section
+        return section.model_copy(update={"trusted": self.root / section.trusted})
+
+    def settings(self, method: str, part: str) -> str:
+        """`pretraining` or `reference` of a method as canonical JSON."""
+        section = self.reference(method) if part == "reference" else self.pretraining(method)
+        return section_json(section)
+
+    def settings_of(self, part: str) -> Callable[[Any], str]:
+        """`settings` as a parameter of a rule with the wildcard `method`."""
+        return lambda wildcards: self.settings(wildcards.method, part)
+
+    def unpinned(self) -> list[str]:
+        """Methods whose list of training series is not there yet."""
+        paths = ((one, pin_path(self.results, one, self.pretraining(one))) for one in self.methods)
+        return [method for method, path in paths if not path.is_file()]
+
+    def model_id(self, method: str) -> str:
+        """Of the model that the configuration asks for; raises UserError before it is pinned."""
+        version = format_version(f"mriqa.methods.{method}.train")
+        pinned = pin_path(self.results, method, self.pretraining(method))
+        return _model_id(method, self.settings(method, "pretraining"), version, *_state(pinned))
+
+    def model_ids(self) -> dict[str, str]:
+        """Of all methods that are pinned."""
+        unpinned = self.unpinned()
+        return {one: self.model_id(one) for one in self.methods if one not in unpinned}
+
+    def model(self, method: str) -> Path:
+        """Folder of the model, relative to the results."""
+        return Path("models", method, self.model_id(method))
+
+    def untrained(self) -> list[str]:
+        """Methods whose model is still to be trained."""
+        unpinned = self.unpinned()
+        return [
+            one
+            for one in self.methods
+            if one in unpinned or not (self.results / self.model(one) / "provenance.json").is_file()
+        ]
+
+    def training_shards(self, method: str) -> list[str]:
+        """Names of the shards that hold the pinned series."""
+        path = pin_path(self.results, method, self.pretraining(method))
+        return sorted({shard_name(one.shard) for one in _pinned(*_state(path))})
+
+    def reference_list(self, method: str) -> Path:
+        """The trusted list, absolute, or the proposed one, relative to the results."""
+        return self.reference(method).trusted or Path("references", f"{method}.tsv")
+
+    def unlisted(self) -> list[str]:
+        """Methods for whom the metrics are to propose references: never over a list of theirs."""
+        lists = {one: self.reference_list(one) for one in self.methods}
+        return [
+            one
+            for one, path in lists.items()
+            if not path.is_absolute() and not (self.results / path).is_file()
+        ]
+
+    def references(self, method: str) -> list[str]:
+        """Series ids of the list of references, in its order; nothing before there is one."""
+        return listed_series(self.results / self.reference_list(method))
+
+    def reference_shards(self, method: str) -> list[str]:
+        """Names of the shards that hold references."""
+        states = self._states(self.references(method))
+        return sorted({shard_name(state["shard"]) for state in states})
+
+    def bank_digest(self, method: str) -> str:
+        """Of all that a bank is made from; NO_DIGEST before there are references.
+
+        Model, section, what makes a stratum, list, and the state of each listed series: its file,
+        its person, and whether it is still in the cohort, withdrawn or excluded.
+        """
+        path = self.results / self.reference_list(method)
+        if not path.is_file():
+            return NO_DIGEST
+        section = self.reference(method).model_copy(update={"trusted": None})  # the list itself is
+        content = [
+            self.model_id(method),
+            section_json(section),
+            list(self.config.rating.stratum),
+            format_version(f"mriqa.methods.{method}.bank"),
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            [[state[name] for name in _IDENTITY] for state in self._states(listed_series(path))],
+        ]
+        return _digest(content)
+
+    def unbanked(self) -> list[str]:
+        """Methods whose reference bank is not there, or was made from something else."""
+        unpinned, unlisted = self.unpinned(), self.unlisted()
+        return [
+            one
+            for one in self.methods
+            if one in unpinned
+            or one in unlisted
+            or read_made_from(self.results / self.model(one) / "bank") != self.bank_digest(one)
+        ]
+
+    def persons(self, shard: str) -> str:
+        """Digest of what the subjects of a shard are matched by: sex, height, weight."""
+        path = self.results / "cohort.parquet"
+        return _persons(*_state(path)).get(shard, NO_DIGEST)
+
+    def _states(self, series: Iterable[str]) -> list[dict[str, Any]]:
+        """Rows of the cohort of those `series` that are still in it, by series id."""
+        path = self.results / "cohort.parquet"
+        return _series_states(*_state(path), frozenset(series)) if path.is_file() else []
+
+
+def listed_series(path: Path) -> list[str]:
+    """Column `series_id` of a TSV; nothing where there is none (its reader says what is wrong)."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return []
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return [row["series_id"].strip() for row in rows if row.get("series_id")]
+
+
+def read_made_from(bank: Path) -> str | None:
+    """The digest of what the bank in this folder was made from; None if there is none."""
+    try:
+        made_from = json.loads((bank / MADE_FROM).read_text(encoding="utf-8"))
+        return str(made_from["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note_made_from(bank: Path, digest: str) -> None:
+    """Write beside a finished bank what it was made from."""
+    write_json(bank / MADE_FROM, {"digest": digest})
+
+
+def _state(path: Path) -> tuple[Path, int]:
+    """A file and its mtime in ns, the key of what is kept of its content."""
+    try:
+        return path, path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return path, 0
+
+
+@cache
+def _pinned(path: Path, mtime_ns: int) -> list[PinnedSeries]:
+    return read_pinned(path)
+
+
+@cache
+def _model_id(method: str, settings: str, version: int, path: Path, mtime_ns: int) -> str:
+    return model_id(method, settings, _pinned(path, mtime_ns), version)
+
+
+@cache
+def _series_states(path: Path, mtime_ns: int, series: frozenset[str]) -> list[dict[str, Any]]:
+    table = _cohort(path, (*_IDENTITY, "shard"))
+    wanted = pc.is_in(table["series_id"], value_set=pa.array(sorted(series), pa.string()))
+    rows: list[dict[str, Any]] = table.filter(wanted).sort_by("series_id").to_pylist()
+    return rows
+
+
+@cache
+def _persons(path: Path, mtime_ns: int) -> dict[str, str]:
+    persons: dict[int, list[list[Any]]] = defaultdict(list)
+    for row in _cohort(path, ("series_id", "shard", *_PERSON)).to_pylist():
+        persons[row["shard"]].append([row["series_id"], *(row[name] for name in _PERSON)])
+    return {shard_name(shard): _digest(sorted(rows)) for shard, rows in persons.items()}
+
+
+def _cohort(path: Path, columns: Iterable[str]) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read(columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run `mriqa index CONFIG`") from None
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,163 @@
+"""Putting in order what the learned methods left: models, banks, embeddings, their scores.
+
+Only for the holder of the results' lock. What is damaged goes, so that it is due; what a person who
+withdrew left in any model's bank or embeddings goes too. Models themselves stay (docs/rerunning).
+"""
+
+import hashlib
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mriqa.cohort.manifest import shard_name
+from mriqa.files import TEMPORARY_MARK
+from mriqa.run.learned import MADE_FROM
+
+FOLDERS = ("training", "models", "references", "embeddings", "scores")
+"""Where the learned methods write."""
+
+MODEL_FILES = ("weights.safetensors", "config.json", "metrics.json", "provenance.json")
+EMBEDDINGS = "embeddings/*/*"
+SCORES = "scores/*"
+
+
+def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, str]) -> list[str]:
+    """Make everything fit; returns a sentence for what was done.
+
+    `shards` are those that have series; `models` the ids of the models that are wanted, by method.
+    """
+    remove_temporary(results)
+    remove_vanished(results, shards)
+    said = []
+    for method, model_id in models.items():
+        folder = results / "models" / method / model_id
+        if what := damage_of_model(folder):
+            shutil.rmtree(folder)
+            said.append(f"{folder}: {what}; the model will be made anew, from its checkpoints")
+        elif what := damage_of_bank(folder / "bank"):
+            shutil.rmtree(folder / "bank")
+            said.append(f"{folder / 'bank'}: {what}; the bank will be built anew")
+    if forgotten := forget_withdrawn(results):
+        said.append(f"{forgotten} banks and files of embeddings held subjects who withdrew: gone")
+    return said
+
+
+def remove_temporary(results: Path) -> None:
+    """Remove what killed jobs had begun to write."""
+    for folder in FOLDERS:
+        for path in list((results / folder).rglob(f".*{TEMPORARY_MARK}*")):
+            remove(path)
+
+
+def remove_vanished(results: Path, shards: Collection[str]) -> None:
+    """Remove scores and embeddings of shards that do not exist any more."""
+    for folder in (SCORES, EMBEDDINGS):
+        for path in list(results.glob(f"{folder}/shard-*")):
+            if path.name.partition(".")[0] not in shards:
+                remove(path)
+
+
+def damage_of_model(folder: Path) -> str | None:
+    """What is wrong with the files of a model; None if nothing is, or no model is there."""
+    if not folder.is_dir() or not any((folder / name).exists() for name in MODEL_FILES):
+        return None  # not there yet; Snakemake makes the folder of a declared output beforehand
+    if missing := [name for name in MODEL_FILES if not (folder / name).is_file()]:
+        return f"{', '.join(missing)} missing"
+    said = _read_json(folder / "provenance.json").get("weights_sha256")
+    if said != _sha256(folder / "weights.safetensors"):
+        return "weights.safetensors is not the file that was written"
+    broken = [name for name in MODEL_FILES[1:] if not _read_json(folder / name)]
+    return f"{', '.join(broken)} cannot be read" if broken else None
+
+
+def damage_of_bank(folder: Path) -> str | None:
+    """What is wrong with the files of a bank; None if nothing is, or no bank is there."""
+    if not (folder / MADE_FROM).exists():
+        return None
+    said = _read_json(folder / "bank.json").get("sha256")
+    if said is None:
+        return "bank.json is missing or cannot be read"
+    if said != _sha256(folder / "bank.safetensors"):
+        return "bank.safetensors is not the file that was written"
+    return None
+
+
+def forget_withdrawn(results: Path) -> int:
+    """Remove banks and embeddings, of all models, that hold series of subjects who withdrew.
+
+    Those that are wanted are made again without them. Returns how many were removed.
+    """
+    withdrawn = withdrawn_series(results)
+    if not withdrawn:
+        return 0
+    held = [
+        path.with_suffix("")
+        for shard, series in withdrawn.items()
+        for path in results.glob(f"{EMBEDDINGS}/{shard}.json")
+        if _names_any(path, series)
+    ]
+    for path in held:
+        for suffix in (".safetensors", ".json"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+    everybody = {one for series in withdrawn.values() for one in series}
+    banks = [
+        path.parent
+        for path in results.glob("models/*/*/bank/bank.json")
+        if _names_any(path, everybody)
+    ]
+    for bank in banks:
+        shutil.rmtree(bank)
+    return len(held) + len(banks)
+
+
+def withdrawn_series(results: Path) -> dict[str, set[str]]:
+    """Ids of the series of subjects who withdrew, by the name of their shard."""
+    try:
+        columns = ["series_id", "shard", "excluded_by"]
+        table = pq.ParquetFile(results / "cohort.parquet").read(columns=columns)
+    except (pa.ArrowException, OSError, KeyError):
+        return {}
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in table.filter(pc.equal(table["excluded_by"], "withdrawn")).to_pylist():
+        found[shard_name(row["shard"])].add(row["series_id"])
+    return found
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _names_any(path: Path, series: Collection[str]) -> bool:
+    """Whether a JSON file has one of these strings anywhere."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return any(json.dumps(one, ensure_ascii=False) in text or json.dumps(one) in text
+               for one in series)  # fmt: skip
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,181 @@
+"""Which series a model learns from: pinned once, so that a growing cohort retrains nothing.
+
+`training/<method>-<digest>.parquet` is written by `mriqa index` when a section of the configuration
+asks for a model for the first time. New, replaced or withdrawn series never change it; another
+section has a list of its own; `training.retrain` pins the cohort as it is now. What is learned
+follows from the section and this list, and so does the model's id, before any training.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mriqa.cohort.manifest import COHORT_SCHEMA, read_cohort
+from mriqa.config import PretrainingSection, section_json
+from mriqa.errors import UserError
+from mriqa.files import remove_leftovers, write_parquet
+
+FOLDER = "training"
+DIGITS = 12
+PIN_SCHEMA = pa.schema(
+    [
+        COHORT_SCHEMA.field(name)
+        for name in ("series_id", "subject", "contrast", "shard", "size_bytes", "mtime_ns")
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedSeries:
+    """A series to learn from, as it was when it was pinned (size in bytes, mtime in ns)."""
+
+    series_id: str
+    subject: str
+    contrast: str
+    shard: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pinned list; `written` if this call wrote it."""
+
+    method: str
+    path: Path
+    n_series: int
+    written: bool
+
+
+class Selection(Protocol):
+    """What the section of a method says of the series that it learns from."""
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """Contrasts to learn from; none: all."""
+
+    @property
+    def max_series(self) -> int:
+        """At most so many series, drawn by `seed`."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draw."""
+
+
+def section_digest(section: PretrainingSection) -> str:
+    """Twelve hex digits that stand for the content of a section."""
+    return hashlib.sha256(section_json(section).encode()).hexdigest()[:DIGITS]
+
+
+def pin_path(results: Path, method: str, section: PretrainingSection) -> Path:
+    """Where the list of `section` is, or will be."""
+    return results / FOLDER / f"{method}-{section_digest(section)}.parquet"
+
+
+def pin_training(results: Path, method: str, section: PretrainingSection, *, retrain: bool) -> Pin:
+    """Write the list of the series that `method` learns from, unless it is there.
+
+    With `retrain` the list becomes that of the cohort as it is now. A list that cannot be read is
+    written anew. Raises UserError if no series can be learned from; then nothing is written.
+    """
+    path = pin_path(results, method, section)
+    old = _readable(path)
+    if old is not None and not retrain:
+        return Pin(method, path, old.num_rows, written=False)
+    cohort = read_cohort(results / "cohort.parquet")
+    table = select_training(cohort, section, f"{method}.pretraining")
+    if old is not None and old.equals(table):
+        return Pin(method, path, old.num_rows, written=False)
+    remove_leftovers(path.parent, path.name)
+    write_parquet(path, table)
+    return Pin(method, path, table.num_rows, written=True)
+
+
+def select_training(cohort: pa.Table, selection: Selection, section: str) -> pa.Table:
+    """The rows of `cohort` to learn from (PIN_SCHEMA), by series id.
+
+    Those of training subjects that are neither excluded nor known to be unreadable; at most
+    `max_series`, drawn by a hash of seed and series id, so that a larger cohort draws the same
+    ones and some of the new. Raises UserError if there is none; `section` is named in it.
+    """
+    wanted = pc.and_(pc.is_null(cohort["excluded_by"]), pc.is_null(cohort["error_code"]))
+    if selection.contrasts:
+        allowed = pa.array(selection.contrasts, pa.string())
+        wanted = pc.and_(wanted, pc.is_in(cohort["contrast"], value_set=allowed))
+    usable = cohort.filter(wanted)
+    train = usable.filter(pc.equal(usable["split"], "train"))
+    if train.num_rows == 0:
+        raise UserError(_nothing_to_learn_from(cohort, usable, selection, section))
+    ids = train["series_id"].to_pylist()
+    drawn = sorted(range(len(ids)), key=lambda row: _draw(selection.seed, ids[row]))
+    kept = sorted(drawn[: selection.max_series], key=lambda row: ids[row])
+    return train.take(pa.array(kept, pa.int64())).select(PIN_SCHEMA.names).combine_chunks()
+
+
+def read_pinned(path: Path) -> list[PinnedSeries]:
+    """A pinned list, by series id; raises UserError if it is missing or damaged."""
+    table = _readable(path)
+    if table is None:
+        raise UserError(f"{path}: the list of training series is missing or damaged; run "
+                        "`mriqa index CONFIG`")  # fmt: skip
+    columns = (table[name].to_pylist() for name in PIN_SCHEMA.names)
+    return [PinnedSeries(*row) for row in zip(*columns, strict=True)]
+
+
+def model_id(
+    method: str, settings: str, pinned: Sequence[PinnedSeries], format_version: int
+) -> str:
+    """`<method>-<12 hex>`: equal for what must give the same model.
+
+    It stands for the JSON of the section, the version of the method's training code, and which
+    series in which state were pinned (not for the shards that they are stored in).
+    """
+    digest = hashlib.sha256(json.dumps([settings, format_version]).encode())
+    for one in sorted(pinned, key=lambda one: one.series_id):
+        row = [one.series_id, one.subject, one.contrast, one.size_bytes, one.mtime_ns]
+        digest.update(json.dumps(row).encode() + b"\n")
+    return f"{method}-{digest.hexdigest()[:DIGITS]}"
+
+
+def _draw(seed: int, series_id: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{series_id}".encode()).digest()
+
+
+def _readable(path: Path) -> pa.Table | None:
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError):
+        return None
+    return table if table.schema.equals(PIN_SCHEMA, check_metadata=False) else None
+
+
+def _nothing_to_learn_from(
+    cohort: pa.Table, usable: pa.Table, selection: Selection, section: str
+) -> str:
+    """The sentence of an empty list: what is there instead, and what to do."""
+    if usable.num_rows:
+        splits = Counter(usable["split"].to_pylist())
+        found = ", ".join(f"{count} {name}" for name, count in sorted(splits.items()))
+        return (
+            f"{section}: no series to learn from: none is of a subject in the split `train` "
+            f"({found}); raise cohort.split.train or add subjects"
+        )
+    if selection.contrasts:
+        there = ", ".join(sorted(set(cohort["contrast"].to_pylist())))
+        return (
+            f"{section}.contrasts: {', '.join(selection.contrasts)}: no readable series to learn "
+            f"from; the cohort's contrasts are {there}"
+        )
+    return (
+        f"{section}: no series to learn from: all {cohort.num_rows} are excluded or unreadable; "
+        "see index_problems.parquet"
+    )

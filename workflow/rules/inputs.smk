@@ -1,0 +1,47 @@
+"""Input functions: which files of which shards, methods and references a job reads."""
+
+
+def files_of_shards(pattern, methods=("",)):
+    """An input function: `pattern` for every shard, after indexing where that is due."""
+
+    def listed(wildcards):
+        if not PLAN.is_indexed():
+            checkpoints.index_cohort.get()
+        names = [(shard, method) for method in methods for shard in PLAN.shards()]
+        return sorted({pattern.format(shard=one, method=of) for one, of in names})
+
+    return listed
+
+
+def results_of_shards(wildcards):
+    """What was found in all shards, by all learned methods too, and the cohort's table."""
+    names = ["cohort.parquet", "convert/{shard}.parquet", "scores/{shard}.parquet"]
+    rated = files_of_shards("scores/{method}/{shard}.parquet", PLAN.methods)
+    return sum((files_of_shards(name)(wildcards) for name in names), rated(wildcards))
+
+
+def statuses_to_train_on(wildcards):
+    """What `convert` says of the shards that hold pinned series."""
+    shards = PLAN.learned.training_shards(wildcards.method)
+    return [f"convert/{shard}.parquet" for shard in shards if shard in PLAN.loads]
+
+
+def references_with_results(wildcards):
+    """The list, proposed first where that is due, and what was found in the shards it names."""
+    if wildcards.method in PLAN.learned.unlisted():
+        checkpoints.propose_references.get(method=wildcards.method)
+    shards = PLAN.learned.reference_shards(wildcards.method)
+    results = [
+        f"{stage}/{one}.parquet" for stage in ("convert", "scores") for one in shards
+    ]
+    return [str(PLAN.learned.reference_list(wildcards.method)), *results]
+
+
+def bank_to_rate_by(wildcards):
+    """The reference bank of the model that is asked for."""
+    return str(PLAN.learned.model(wildcards.method) / "bank" / "made_from.json")
+
+
+def one_of(methods):
+    """A pattern that matches these methods; none: nothing, and a rule with it makes nothing."""
+    return "|".join(methods) or "(?!)"
