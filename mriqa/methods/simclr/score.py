@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import read_cohort, read_shard
 from mriqa.config import TrainingSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.files import write_parquet
+from mriqa.files import MEMORY_KEY, write_parquet
 from mriqa.images.store import StoredSeries, open_store
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.columns import MODEL_KEY, SCORE_SCHEMA
@@ -102,7 +102,10 @@ def score_shard(
             tables = [pa.concat_tables(tables).combine_chunks()]
     embedder.save()
     table = pa.concat_tables(tables).combine_chunks()
-    write_parquet(output, table.replace_schema_metadata({MODEL_KEY: references.model_id}))
+    write_parquet(
+        output,
+        table.replace_schema_metadata({MODEL_KEY: references.model_id, MEMORY_KEY: str(mem_mb)}),
+    )
 
 
 def read_measured(
@@ -189,7 +192,7 @@ def check_memory(shape_zyx: tuple[int, int, int], mem_mb: int) -> None:
         raise SeriesError(
             ErrorCode.OUT_OF_MEMORY,
             f"a volume of {shape} voxels does not fit into the job's memory ({mem_mb} MB): "
-            "raise resources.score_mem_mb",
+            "raise resources.rate_mem_mb",
         )
 
 
@@ -208,7 +211,7 @@ def _score_volume(
     except SeriesError as error:
         problem = error.message
     except MemoryError:
-        problem = "not enough memory to embed it: raise resources.score_mem_mb"
+        problem = "not enough memory to embed it: raise resources.rate_mem_mb"
     except Exception as error:  # one bad volume must not stop the shard
         where = traceback.extract_tb(error.__traceback__)[-1]
         problem = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
