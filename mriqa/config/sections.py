@@ -84,7 +84,8 @@ class ConvertSection(Section):
         description="Slice axis of the acquisition by contrast, where the header is wrong.",
     )
     codec: Literal["blosc-zstd", "blosc-lz4"] = Field(
-        "blosc-zstd", description="blosc-lz4 is faster, blosc-zstd some 10% smaller."
+        "blosc-zstd",
+        description="blosc-lz4 converts a quarter faster and takes a fifth more space.",
     )
     object_mb: int = Field(
         64, ge=1, description="Volumes share one stored object up to so many MB."

@@ -35,16 +35,18 @@ def write_object(path: Path, values: NDArray[Any], grid: tuple[int, int], codec:
     `grid` counts the volumes and the slices of a full object; one at the array's edge holds fewer.
     """
     cname = CNAMES[codec].encode()
-    index = np.full((*grid, 2), NOTHING, "<u8")
+    n_volumes, n_slices = values.shape[:2]
+    entries: list[tuple[int, int]] = []
     offset = 0
     with path.open("wb", buffering=WRITE_BYTES) as file:
-        for place in np.ndindex(values.shape[:2]):
-            plane = values[place]
+        for plane in values.reshape(-1, *values.shape[2:]):
             # One block a slice: smaller and a quarter faster than the blocks that blosc chooses.
             content = blosc.compress(plane, cname, LEVEL, blosc.BITSHUFFLE, plane.nbytes)
             size = file.write(content) + file.write(_checksum(content))
-            index[place] = offset, size
+            entries.append((offset, size))
             offset += size
+        index = np.full((*grid, 2), NOTHING, "<u8")
+        index[:n_volumes, :n_slices] = np.reshape(entries, (n_volumes, n_slices, 2))
         content = index.tobytes()
         file.write(content + _checksum(content))
 

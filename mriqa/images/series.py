@@ -25,7 +25,7 @@ from mriqa.images.store import SeriesAttributes
 from mriqa.images.writing import SeriesWriter
 
 BUFFERS = 3
-"""An object is in memory at most so many times: as read, encoded, and read back."""
+"""An object counts so many times: as written, as the next is read, and for codec and allocator."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,15 @@ def plan_series(
             f"{MIN_IN_PLANE} x {MIN_IN_PLANE} are the least",
         )
     reorders = placement.axes != (2, 1, 0) or not header.dtype.isnative
-    plans = [
-        SeriesPlan(placement, layout, reorders)
-        for layout in layouts(header.n_volumes, shape, header.dtype.itemsize, settings.object_mb)
-    ]
-    for plan in plans:
-        if plan.memory_bytes <= memory_bytes:
+    needed = 0
+    for layout in layouts(header.n_volumes, shape, header.dtype.itemsize, settings.object_mb):
+        plan = SeriesPlan(placement, layout, reorders)
+        needed = plan.memory_bytes
+        if needed <= memory_bytes:
             return plan
     return source.fail(
         ErrorCode.OUT_OF_MEMORY,
-        f"needs {plans[-1].memory_bytes // MIB + 1} MiB at once, the job has "
+        f"needs {needed // MIB + 1} MiB at once, the job has "
         f"{memory_bytes // MIB} MiB for images; raise resources.convert_mem_mb",
     )
 
