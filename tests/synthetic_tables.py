@@ -16,20 +16,14 @@ from mriqa.config import ConvertSection
 from mriqa.files import write_json, write_parquet
 from mriqa.images.convert import convert_shard
 from mriqa.metrics import VOLUME_COLUMNS
-from mriqa.rating.published import SLICE_FILES
-from mriqa.tables.schemas import (
-    FAILURE_COLUMNS,
-    RUN_COLUMNS,
-    SUBJECT_COLUMNS,
-    VOLUME_HEAD,
-    VOLUME_TAIL,
-)
+from mriqa.rating.published import SLICE_FILES, SUBJECTS, VOLUMES
+from mriqa.tables.schemas import FAILURE_COLUMNS, RUN_COLUMNS
 
 VALUES = tuple(column for column in VOLUME_COLUMNS if column.kind == "float64")
-VOLUMES_SCHEMA = arrow_schema((*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL))
+VOLUMES_SCHEMA = arrow_schema(VOLUMES)
 SLICES_SCHEMA = arrow_schema(SLICE_FILES)
 FAILURES_SCHEMA = arrow_schema(FAILURE_COLUMNS)
-SUBJECTS_SCHEMA = arrow_schema(SUBJECT_COLUMNS)
+SUBJECTS_SCHEMA = arrow_schema(SUBJECTS)
 RUNS_SCHEMA = arrow_schema(RUN_COLUMNS)
 SETTINGS = {"fail_below": 0.4, "pass_from": 0.8, "min_stratum": 10}
 STATUSES = ("ok", "no_reference", "failed", "excluded")
@@ -144,9 +138,8 @@ def write_tables(results: Path, rows: list[dict]) -> Path:
         "schema_version": 1,
     }  # fmt: skip
     write_parquet(results / "tables/runs.parquet", table_of([run], RUNS_SCHEMA))
-    columns = (*VOLUME_HEAD, *VOLUME_COLUMNS, *VOLUME_TAIL)
     write_json(
-        results / "tables/volumes.json", {column.name: column.dictionary() for column in columns}
+        results / "tables/volumes.json", {column.name: column.dictionary() for column in VOLUMES}
     )
     return results
 

@@ -1,5 +1,6 @@
 """From the score files of all shards and the cohort to one row a volume, not yet rated."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,8 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import shard_name
 from mriqa.errors import UserError
 from mriqa.metrics import VOLUME_COLUMNS
+from mriqa.rating.methods import MethodScores, null_of
+from mriqa.rating.published import METHOD_VOLUME_COLUMNS
 from mriqa.rating.score import SCORE_SCHEMA
 from mriqa.tables.reconcile import Counts, reconcile
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, PERSON_COLUMNS
@@ -53,9 +56,18 @@ def score_files(results: Path, cohort: pa.Table) -> list[Path]:
 
 
 def connect_scores(
-    files: list[Path], cohort: pa.Table, scratch: Path, *, threads: int, mem_mb: int
+    files: list[Path],
+    cohort: pa.Table,
+    scratch: Path,
+    rated: Sequence[MethodScores] = (),
+    *,
+    threads: int,
+    mem_mb: int,
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the views `scores` and `cohort`; spills into `scratch`."""
+    """A DuckDB connection with the views `scores` and `cohort`, and one a method of `rated`.
+
+    It spills into `scratch`.
+    """
     for file in files:
         try:
             schema = pq.read_schema(file)
@@ -73,18 +85,43 @@ def connect_scores(
         }
     )
     connection.register("cohort", cohort)
-    connection.read_parquet([str(file) for file in files]).create_view("scores")
+    for name, paths in (("scores", files), *((one.method, one.files) for one in rated)):
+        connection.read_parquet([str(path) for path in paths]).create_view(name)
     return connection
 
 
-def gather_volumes(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """A row a volume, joined with the cohort and sorted by subject; series unknown to the cohort
-    keep their row with NULL subject, for `account` to refuse."""
+def gather_volumes(
+    connection: duckdb.DuckDBPyConnection, rated: Sequence[MethodScores] = ()
+) -> pa.Table:
+    """A row a volume, joined with the cohort and the methods, sorted by subject.
+
+    Series unknown to the cohort keep their row with NULL subject, for `account` to refuse. The
+    columns of a method that is not in `rated` are NULL; of one that is, `<method>_of` says within
+    which stratum it has judged the volume, an empty text where it could not be compared.
+    """
     columns = [f"s.{name}" for name in _FROM_SCORES] + [f"c.{name}" for name in _FROM_COHORT[1:]]
+    methods = {one.method for one in rated}
+    for method, declared in METHOD_VOLUME_COLUMNS.items():
+        columns += [
+            f"{method}.{one.name}" if method in methods else f"{null_of(one)} AS {one.name}"
+            for one in declared
+        ]
+    for method in sorted(methods):
+        judged = f"WHEN {method}.series_id IS NOT NULL THEN coalesce({method}.stratum, '')"
+        columns.append(f"CASE {judged} END AS {method}_of")
     return connection.sql(
         f"SELECT s.series_id, {', '.join(columns)} FROM scores s "  # noqa: S608  # our own names
-        f"LEFT JOIN cohort c USING (series_id) WHERE s.slice IS NULL ORDER BY {ORDER}"
+        f"LEFT JOIN cohort c USING (series_id) {_joins(methods)} "
+        f"WHERE s.slice IS NULL ORDER BY {ORDER}"
     ).to_arrow_table()
+
+
+def _joins(methods: set[str]) -> str:
+    return " ".join(
+        f"LEFT JOIN (SELECT * FROM {one} WHERE slice IS NULL) {one} "  # noqa: S608  # our own names
+        "USING (series_id, volume)"
+        for one in sorted(methods)
+    )
 
 
 def account(results: Path, cohort: pa.Table, volumes: pa.Table) -> dict[int, Counts]:

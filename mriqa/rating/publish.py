@@ -7,6 +7,7 @@ import json
 import platform
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,16 @@ from mriqa.rating.gather import (
     gather_volumes,
     score_files,
 )
-from mriqa.rating.published import FAILURES, RUNS, SLICE_FILES, SLICES, SUBJECTS, VOLUMES
+from mriqa.rating.methods import MethodScores, check_current, method_scores, null_of
+from mriqa.rating.published import (
+    FAILURES,
+    METHOD_SLICE_COLUMNS,
+    RUNS,
+    SLICE_FILES,
+    SLICES,
+    SUBJECTS,
+    VOLUMES,
+)
 from mriqa.rating.rate import rate_volumes
 from mriqa.rating.subjects import summarise_subjects
 from mriqa.tables.reconcile import Counts, total
@@ -34,12 +44,14 @@ from mriqa.tables.schemas import SCHEMA_VERSION
 from mriqa.tables.strata import add_strata
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when the tables change: `merge` then runs again."""
 
 _LIBRARIES = (
     "numpy",
     "scipy",
+    "torch",
+    "monai",
     "zarr",
     "zarrs",
     "nibabel",
@@ -48,6 +60,9 @@ _LIBRARIES = (
     "dask",
     "snakemake",
 )
+
+
+_NO_MODEL = "NULL::VARCHAR"
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,14 @@ class Published:
 
 
 def publish_tables(
-    results: Path, section: RatingSection, *, threads: int = 2, mem_mb: int = 4000
+    results: Path,
+    section: RatingSection,
+    *,
+    methods: Sequence[str] = (),
+    threads: int = 2,
+    mem_mb: int = 4000,
 ) -> Published:
-    """Write `results/tables` from the shards' scores; see DESIGN §4.
+    """Write `results/tables` from the shards' scores and those of `methods`; see DESIGN §4.
 
     The slices are sorted in half of `mem_mb`, spilling to disk beyond.
 
@@ -75,21 +95,23 @@ def publish_tables(
     """
     cohort = read_cohort(results / "cohort.parquet")
     files = score_files(results, cohort)
+    rated = method_scores(results, cohort, methods)
     remove_leftovers(results, "tables")
     with (
         tempfile.TemporaryDirectory(prefix=".merge-", dir=results) as scratch,
         connect_scores(
-            files, cohort, Path(scratch), threads=threads, mem_mb=mem_mb // 2
+            files, cohort, Path(scratch), rated, threads=threads, mem_mb=mem_mb // 2
         ) as connection,
     ):
-        volumes = gather_volumes(connection)
+        volumes = gather_volumes(connection, rated)
         counted = account(results, cohort, volumes)  # refuses before anything is rated
-        volumes = rate_volumes(add_strata(volumes, section.stratum), section)
+        volumes = check_current(add_strata(volumes, section.stratum), rated)
+        volumes = _with_models(rate_volumes(volumes, section), rated)
         counted = account(results, cohort, volumes)
         counts = total(counted)
-        run = _run_row(cohort, section, counts)
+        run = _run_row(cohort, section, counts, rated)
         with replacing_folder(results / "tables") as folder:
-            _write_tables(folder, connection, volumes, section, run)
+            _write_tables(folder, connection, volumes, section, run, rated)
             _write_runs(folder, results / "runs", run)
             _write_reconciliation(folder, counted)
     return Published(results / "tables", run["run_id"], counts)
@@ -101,10 +123,11 @@ def _write_tables(
     volumes: pa.Table,
     section: RatingSection,
     run: dict[str, Any],
+    rated: Sequence[MethodScores],
 ) -> None:
     volumes = _with_provenance(volumes, run["run_id"])
     write_table(folder, "volumes", volumes, VOLUMES)
-    _write_slices(folder / "slices", connection, run["run_id"])
+    _write_slices(folder / "slices", connection, run["run_id"], rated)
     subjects = _with_provenance(summarise_subjects(volumes, section), run["run_id"])
     write_table(folder, "subjects", subjects, SUBJECTS)
     _write_tsv(folder / "subjects.tsv", subjects.select([column.name for column in SUBJECTS]))
@@ -116,23 +139,20 @@ def _write_tables(
     write_table(folder, "failures", failures, FAILURES)
 
 
-def _write_slices(folder: Path, connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+def _write_slices(
+    folder: Path,
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    rated: Sequence[MethodScores],
+) -> None:
     folder.mkdir()
-    constants = {
-        "schema_version": f"{SCHEMA_VERSION}::INTEGER",
-        "model_id": "NULL::VARCHAR",
-        "run_id": f"'{run_id}'",
-    }
-    cohort_names = {"subject", "session", "station"}
+    sources = _slice_sources(run_id, rated)
     columns = ", ".join(
-        f"{constants[name]} AS {name}"
-        if name in constants
-        else f"c.{name}"
-        if name in cohort_names
-        else f"s.{name}"
+        f"{sources.get(name, f's.{name}')} AS {name}"
         for name in (column.name for column in SLICE_FILES)
     )
-    source = "FROM scores s JOIN cohort c USING (series_id) WHERE s.slice IS NOT NULL"
+    joins = " ".join(f"LEFT JOIN {one.method} USING (series_id, volume, slice)" for one in rated)
+    source = f"FROM scores s JOIN cohort c USING (series_id) {joins} WHERE s.slice IS NOT NULL"
     contrasts = connection.sql(f"SELECT DISTINCT c.contrast {source} ORDER BY 1").fetchall()
     for (contrast,) in contrasts:
         quoted = contrast.replace("'", "''")
@@ -141,16 +161,44 @@ def _write_slices(folder: Path, connection: duckdb.DuckDBPyConnection, run_id: s
     write_dictionary(folder.with_suffix(".json"), SLICES)
 
 
+def _slice_sources(run_id: str, rated: Sequence[MethodScores]) -> dict[str, str]:
+    """SQL of the columns of the slices that are not those of the scores."""
+    sources = {name: f"c.{name}" for name in ("subject", "session", "station")}
+    models = {one.method: one.model_id for one in rated}
+    judged = []
+    for method, columns in METHOD_SLICE_COLUMNS.items():
+        sources |= {
+            one.name: f"{method}.{one.name}" if method in models else null_of(one)
+            for one in columns
+        }
+        if method in models:
+            there = " OR ".join(f"{method}.{one.name} IS NOT NULL" for one in columns)
+            judged.append(f"CASE WHEN {there} THEN '{models[method]}' END")
+    return sources | {
+        "schema_version": f"{SCHEMA_VERSION}::INTEGER",
+        "model_id": f"nullif(concat_ws(' ', {', '.join(judged)}), '')" if judged else _NO_MODEL,
+        "run_id": f"'{run_id}'",
+    }
+
+
+def _with_models(volumes: pa.Table, rated: Sequence[MethodScores]) -> pa.Table:
+    """Add `model_id`: the model of the method that gave the rating."""
+    models = {one.method: one.model_id for one in rated}
+    names = [models.get(source) for source in volumes["rating_source"].to_pylist()]
+    return volumes.append_column("model_id", pa.array(names, pa.string()))
+
+
 def _with_provenance(table: pa.Table, run_id: str) -> pa.Table:
     rows = table.num_rows
     table = table.append_column(
         "schema_version", pa.repeat(pa.scalar(SCHEMA_VERSION, pa.int32()), rows)
     )
-    table = table.append_column("model_id", pa.nulls(rows, pa.string()))
     return table.append_column("run_id", pa.repeat(run_id, rows))
 
 
-def _run_row(cohort: pa.Table, section: RatingSection, counts: Counts) -> dict[str, Any]:
+def _run_row(
+    cohort: pa.Table, section: RatingSection, counts: Counts, rated: Sequence[MethodScores]
+) -> dict[str, Any]:
     finished = datetime.now(UTC)
     listed = "\n".join(sorted(cohort["series_id"].to_pylist()))
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
@@ -161,6 +209,7 @@ def _run_row(cohort: pa.Table, section: RatingSection, counts: Counts) -> dict[s
         "python_version": platform.python_version(),
         "library_versions": json.dumps(versions, sort_keys=True),
         "settings": section_json(section),
+        "methods": json.dumps({one.method: one.model_id for one in rated}, sort_keys=True),
         "cohort_sha256": hashlib.sha256(listed.encode()).hexdigest(),
         **{f"n_{name}": value for name, value in asdict(counts).items()},
         "schema_version": SCHEMA_VERSION,

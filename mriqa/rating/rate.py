@@ -12,6 +12,9 @@ from mriqa.tables.strata import comparable
 NONFINITE_LIMIT = 1e-3
 """Share of non-finite voxels from which a volume is flagged."""
 
+METHOD_SCORES = {"simclr": "simclr_quality_score"}
+"""Methods whose score is preferred to that of the metrics, and its column; the first counts."""
+
 LEAST_BORDER_SIGMA = 0.05
 """That of acquired backgrounds is 0.02 to 0.06; where the provider zeroed it, the border is 0."""
 
@@ -35,11 +38,12 @@ RATED_METRICS: tuple[RatedMetric, ...] = (
 
 
 def rate_volumes(volumes: pa.Table, section: RatingSection) -> pa.Table:
-    """Add quality_score, rating, rating_source, flag, flag_reason; set `no_reference`.
+    """Add quality_score, rating, rating_source, flag, flag_reason, metrics_score.
 
-    `volumes` has the columns of `add_strata` and the metrics. A stratum needs volumes of
-    `min_stratum` sessions, else its volumes are `no_reference` and keep a NULL score. So are
-    diffusion volumes whose b-value cannot be told.
+    `volumes` has the columns of `add_strata`, the metrics, and those in METHOD_SCORES of methods
+    that have run. The score is that of the first method that has one, else that of the metrics. A
+    stratum needs volumes of `min_stratum` sessions for the latter. A volume without any score gets
+    the status `no_reference`; so do diffusion volumes whose b-value cannot be told.
     """
     strata = _strata(volumes, section)
     metrics = {
@@ -66,27 +70,18 @@ def _strata(volumes: pa.Table, section: RatingSection) -> list[NDArray[np.intp]]
 
 
 def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSection) -> pa.Table:
-    score = judgement.quality_score
-    judged = np.isfinite(score)
-    measured = np.asarray(pc.equal(volumes["status"], "ok").to_numpy(zero_copy_only=False))
-    failed = np.asarray(pc.equal(volumes["status"], "failed").to_numpy(zero_copy_only=False))
-    rating = rate_scores(score, section)
+    score, source = _preferred_scores(volumes, judgement.quality_score)
+    measured, failed = (
+        np.asarray(pc.equal(volumes["status"], one).to_numpy(zero_copy_only=False))
+        for one in ("ok", "failed")
+    )
     status = np.asarray(volumes["status"].to_pylist(), dtype=object)
-    status[measured & ~judged] = "no_reference"
+    status[measured & ~np.isfinite(score)] = "no_reference"
     nonfinite = volumes["nonfinite_fraction"].to_numpy(zero_copy_only=False) > NONFINITE_LIMIT
+    rating = rate_scores(score, section)
     # What little is left of such a volume may look usual.
     rating[nonfinite & (rating == "pass")] = "questionable"
-    bad = judged & (rating != "pass")
-    flag = np.full(len(score), None, dtype=object)
-    flag[judged] = False
-    flag[bad | failed | nonfinite] = True
-    reasons = np.array([metric.reason for metric in RATED_METRICS], dtype=object)
-    reason = np.full(len(score), None, dtype=object)
-    reason[bad] = reasons[judgement.worst[bad]]
-    reason[nonfinite] = "nonfinite"
-    reason[failed] = "failed"
-    source = np.full(len(score), None, dtype=object)
-    source[judged] = "metrics"
+    flag, reason = _flags(score, rating, failed, nonfinite, judgement, section)
     return _with_columns(
         volumes,
         {
@@ -96,8 +91,49 @@ def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSec
             "rating_source": pa.array(source, pa.string()),
             "flag": pa.array(flag, pa.bool_()),
             "flag_reason": pa.array(reason, pa.string()),
+            "metrics_score": pa.array(judgement.quality_score, pa.float64(), from_pandas=True),
         },
     )
+
+
+def _preferred_scores(
+    volumes: pa.Table, metrics: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    """The score that counts, NaN where there is none, and what gave it."""
+    score = metrics.copy()
+    source = np.full(len(score), None, dtype=object)
+    source[np.isfinite(metrics)] = "metrics"
+    for method, column in reversed(METHOD_SCORES.items()):
+        if column in volumes.column_names:
+            own = volumes[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+            known = np.isfinite(own)
+            score[known], source[known] = own[known], method
+    return score, source
+
+
+def _flags(
+    score: NDArray[np.float64],
+    rating: NDArray[np.object_],
+    failed: NDArray[np.bool_],
+    nonfinite: NDArray[np.bool_],
+    judgement: Judgement,
+    section: RatingSection,
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Whether to look at a volume, and why: the metric's reason where the metrics see one too."""
+    judged = np.isfinite(score)
+    bad = judged & (rating != "pass")
+    unusual = judgement.quality_score < section.fail_below  # a check failed, whoever rates
+    flag = np.full(len(score), None, dtype=object)
+    flag[judged] = False
+    flag[bad | unusual | failed | nonfinite] = True
+    reason = np.full(len(score), None, dtype=object)
+    reason[bad] = "unlike_references"
+    seen = (bad | unusual) & (judgement.quality_score < section.pass_from)
+    reasons = np.array([metric.reason for metric in RATED_METRICS], dtype=object)
+    reason[seen] = reasons[judgement.worst[seen]]
+    reason[nonfinite] = "nonfinite"
+    reason[failed] = "failed"
+    return flag, reason
 
 
 def rate_scores(score: NDArray[np.float64], section: RatingSection) -> NDArray[np.object_]:

@@ -6,7 +6,7 @@ Additive only: a column is never renamed, retyped or removed; `SCHEMA_VERSION` c
 from mriqa.columns import Column
 from mriqa.errors import ERROR_DESCRIPTIONS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUS_LEVELS = {
     "ok": "rated",
@@ -21,6 +21,12 @@ RATING_LEVELS = {
 }
 RATING_SOURCE_LEVELS = {
     "metrics": "hand-made metrics: robust z-scores within the stratum, no learned model",
+    "simclr": "similarity to high- and low-quality references (SimCLR), calibrated on simulated "
+    "severity",
+}
+SUBJECT_SOURCE_LEVELS = {
+    **RATING_SOURCE_LEVELS,
+    "mixed": "the volumes of the session were rated by different methods",
 }
 FLAG_REASONS = {
     "failed": "the series or volume could not be rated (error_code)",
@@ -32,6 +38,8 @@ FLAG_REASONS = {
     "border": "signal at the border of the field of view far above its stratum: fold-over",
     "slice_inconsistency": "a slice differs from its neighbours far more than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
+    "unlike_references": "nearer to low-quality references than a good volume, though no metric is "
+    "unusual",
 }
 EXCLUDED_LEVELS = {
     "withdrawn": "the subject is on the withdrawal list",
@@ -70,9 +78,9 @@ RATING_COLUMNS = (
     Column(
         "quality_score",
         "float64",
-        "Quality. From rating_source `metrics` it is 1/(1+(d/4)^2), d the largest robust z-score "
-        "of a metric in its bad direction, within the stratum: how unusual the volume is, not yet "
-        "a calibrated severity.",
+        "Quality. From rating_source `simclr` it is 1 - the expected severity of artifacts, "
+        "calibrated on simulated ones. From `metrics` it is metrics_score: how unusual the volume "
+        "is, not a calibrated severity.",
         better="higher",
         bounds=(0, 1),
     ),
@@ -86,6 +94,14 @@ RATING_COLUMNS = (
     Column("rating_source", "string", "What the rating rests on.", levels=RATING_SOURCE_LEVELS),
     Column("flag", "bool", "True: look at it. NULL: excluded, or nothing to judge it by."),
     Column("flag_reason", "string", "Foremost reason of the flag.", levels=FLAG_REASONS),
+    Column(
+        "metrics_score",
+        "float64",
+        "1/(1+(d/4)^2), d the largest robust z-score of a metric in its bad direction, within the "
+        "stratum. Below the threshold of `fail` it raises the flag, whatever the rating.",
+        better="higher",
+        bounds=(0, 1),
+    ),
 )
 STRATUM_COLUMNS = (
     Column("stratum", "string", "Volumes of equal stratum are compared with one another."),
@@ -137,7 +153,7 @@ SOURCE_COLUMNS = (
 )
 PROVENANCE_COLUMNS = (
     Column("schema_version", "int32", "Version of this table's columns.", required=True),
-    Column("model_id", "string", "Learned model behind the rating; NULL: none."),
+    Column("model_id", "string", "Learned model behind the row; NULL: none."),
     Column("run_id", "string", "Row of the runs table.", required=True),
 )
 
@@ -169,7 +185,7 @@ _COUNTS = {
     "n_questionable": "Volumes rated questionable.",
     "n_fail": "Volumes rated fail.",
 }
-SUBJECT_COLUMNS = (
+SUBJECT_HEAD = (
     Column("subject", "string", "Subject label, without `sub-`.", required=True),
     Column("session", "string", "Session label, without `ses-`."),
     *(
@@ -191,16 +207,16 @@ SUBJECT_COLUMNS = (
         bounds=(0, 1),
     ),
     Column("rating", "string", "quality_score against two thresholds.", levels=RATING_LEVELS),
-    Column("rating_source", "string", "What the rating rests on.", levels=RATING_SOURCE_LEVELS),
+    Column("rating_source", "string", "What the rating rests on.", levels=SUBJECT_SOURCE_LEVELS),
     Column(
         "flag",
         "bool",
-        "True: rating is not pass, or a volume is rated fail, could not be rated or is not finite.",
+        "True: rating is not pass, or a volume is rated fail, failed a check of the metrics, could "
+        "not be rated or is not finite.",
     ),
     Column("flag_reason", "string", "Foremost reason of the flag.", levels=FLAG_REASONS),
-    *PERSON_COLUMNS,
-    *PROVENANCE_COLUMNS,
 )
+SUBJECT_TAIL = (*PERSON_COLUMNS, *PROVENANCE_COLUMNS)
 FAILURE_COLUMNS = (
     *SERIES_COLUMNS,
     VOLUME_COLUMN,
@@ -224,6 +240,7 @@ RUN_COLUMNS = (
     Column("python_version", "string", "Version of Python.", required=True),
     Column("library_versions", "string", "JSON: package to version.", required=True),
     Column("settings", "string", "JSON of the rating section.", required=True),
+    Column("methods", "string", "JSON: learned method to the model_id that rated."),
     Column("cohort_sha256", "string", "SHA-256 of the list of series.", required=True),
     Column("n_indexed", "int64", "Series indexed.", bounds=(0, None), required=True),
     Column("n_ok", "int64", "Series with a rated volume.", bounds=(0, None), required=True),

@@ -13,8 +13,15 @@ SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("subject", "session", "series_id")),
         pa.field("volume", pa.int32()),
-        *(pa.field(name, pa.string()) for name in ("status", "rating", "flag_reason")),
-        pa.field("quality_score", pa.float64()),
+        *(
+            pa.field(name, pa.string())
+            for name in ("status", "rating", "rating_source", "flag_reason", "model_id")
+        ),
+        *(pa.field(name, pa.float64()) for name in ("quality_score", "metrics_score")),
+        *(
+            pa.field(f"simclr_{name}", pa.float64())
+            for name in ("s_hq", "s_lq", "margin", "margin_whitened")
+        ),
         pa.field("flag", pa.bool_()),
         *(
             pa.field(column.name, pa.float64() if column.kind == "float64" else pa.string())
@@ -97,3 +104,44 @@ def test_a_session_that_was_never_judged_has_no_flag():
     (row,) = summary([series("a", status="no_reference")])
     assert row["flag"] is None
     assert row["rating"] is None
+    assert row["rating_source"] is row["simclr_class"] is row["simclr_sim"] is None
+
+
+def similar(name, s_hq, s_lq, **values):
+    usual = {
+        "quality_score": 0.9, "rating": "pass", "rating_source": "simclr", "model_id": "simclr-1",
+        "flag": False, "simclr_s_hq": s_hq, "simclr_s_lq": s_lq, "simclr_margin": s_hq - s_lq,
+        "simclr_margin_whitened": s_hq,
+    }  # fmt: skip
+    return series(name, **(usual | values))
+
+
+def test_similarities_of_a_session_are_the_means_of_its_rated_volumes():
+    odd = similar("c", 0.0, 1.0, status="failed", quality_score=None, rating=None)
+    (row,) = summary([similar("a", 0.9, 0.5), similar("b", 0.3, 0.5), odd])
+    assert row["simclr_s_hq"] == pytest.approx(0.6)
+    assert row["simclr_s_lq"] == pytest.approx(0.5)
+    assert row["simclr_margin"] == pytest.approx(0.1)
+    assert (row["simclr_class"], row["simclr_sim"]) == ("HQ", pytest.approx(0.6))
+    (row,) = summary([similar("a", 0.2, 0.5)])
+    assert (row["simclr_class"], row["simclr_sim"]) == ("LQ", pytest.approx(0.5))
+
+
+def test_a_session_says_what_rated_it_and_by_which_model():
+    metrics = similar("b", 0.9, 0.5, rating_source="metrics", model_id=None)
+    (row,) = summary([similar("a", 0.9, 0.5)])
+    assert (row["rating_source"], row["model_id"]) == ("simclr", "simclr-1")
+    (row,) = summary([similar("a", 0.9, 0.5), metrics])
+    assert (row["rating_source"], row["model_id"]) == ("mixed", "simclr-1")
+    (row,) = summary([metrics])
+    assert (row["rating_source"], row["model_id"]) == ("metrics", None)
+
+
+def test_a_failed_check_of_the_metrics_flags_the_session_whatever_the_rating():
+    many = [similar("a", 0.9, 0.5, volume=i) for i in range(9)]
+    doubt = {"rating": "questionable", "flag": True, "flag_reason": "ghosting"}
+    questionable = similar("a", 0.9, 0.5, volume=9, metrics_score=0.5, **doubt)
+    assert summary([*many, questionable])[0]["flag"] is False
+    broken = similar("a", 0.9, 0.5, volume=9, metrics_score=0.1, **doubt)
+    (row,) = summary([*many, broken])
+    assert (row["flag"], row["flag_reason"], row["rating"]) == (True, "ghosting", "pass")

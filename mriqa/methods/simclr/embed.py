@@ -6,7 +6,7 @@ volume's embedding is the mean over its body slices.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,7 @@ class VolumeEmbedding:
     @cached_property
     def volume(self) -> Embeddings:
         """Mean over the body slices (d), float32."""
-        body: NDArray[np.floating] = self.slices[self.is_body]
-        return body.mean(axis=0, dtype=np.float32)
+        return cast(Embeddings, self.slices[self.is_body].mean(axis=0, dtype=np.float32))
 
     @cached_property
     def places(self) -> NDArray[np.float32]:
@@ -43,7 +42,7 @@ class VolumeEmbedding:
         body = np.flatnonzero(self.is_body)
         span = max(int(body[-1] - body[0]), 1)
         place = (np.arange(len(self.is_body)) - body[0]) / span
-        return np.clip(place, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(place, 0, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def launch(job: Job, run_folder: Path, training: TrainingSection) -> Checkpoint:
         return train_plainly(job, run_folder)
     from mriqa.training.launch_ray import train_with_ray
 
-    return train_with_ray(job, run_folder, training)
+    return train_with_ray(job, training, run_folder)
 
 
 def make_net(settings: PretrainingSection) -> ContrastiveNet:
