@@ -334,7 +334,11 @@ def _merge(parsed: argparse.Namespace) -> None:
 
     section = load_section(RatingSection, parsed.settings)
     published = publish_tables(
-        parsed.results, section, threads=parsed.threads, mem_mb=parsed.mem_mb
+        parsed.results,
+        section,
+        methods=parsed.methods,
+        threads=parsed.threads,
+        mem_mb=parsed.mem_mb,
     )
     print(published)
 

@@ -30,8 +30,8 @@ MADE_FROM = "made_from.json"
 """Beside a bank: the digest of all that it was made from; written last."""
 
 NO_DIGEST = "not yet"
-_IDENTITY = ("series_id", "excluded_by", "size_bytes", "mtime_ns", "sex", "height_cm", "weight_kg")
-_PERSON = ("sex", "height_cm", "weight_kg")
+_PERSON = ("scanner", "sex", "height_cm", "weight_kg")
+_IDENTITY = ("series_id", "excluded_by", "size_bytes", "mtime_ns", *_PERSON)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ class Learned:
         ]
 
     def persons(self, shard: str) -> str:
-        """Digest of what the subjects of a shard are matched by: sex, height, weight."""
+        """Digest of what decides whom a shard's volumes are compared with, and is not in its
+        manifest: scanner, sex, height, weight."""
         path = self.results / "cohort.parquet"
         return _persons(*_state(path)).get(shard, NO_DIGEST)
 

@@ -7,7 +7,6 @@ withdrew left in any model's bank or embeddings goes too. Models themselves stay
 import hashlib
 import json
 import shutil
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mriqa.cohort.manifest import shard_name
 from mriqa.files import TEMPORARY_MARK
 from mriqa.run.learned import MADE_FROM
 
@@ -43,8 +41,11 @@ def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, st
         elif what := damage_of_bank(folder / "bank"):
             shutil.rmtree(folder / "bank")
             said.append(f"{folder / 'bank'}: {what}; the bank will be built anew")
-    if forgotten := forget_withdrawn(results):
-        said.append(f"{forgotten} banks and files of embeddings held subjects who withdrew: gone")
+    if forgotten := forget_withdrawn(results, set(models.values())):
+        said.append(
+            f"removed {forgotten} banks and files of embeddings of models that are not in use, "
+            "as they held subjects who withdrew"
+        )
     return said
 
 
@@ -88,45 +89,57 @@ def damage_of_bank(folder: Path) -> str | None:
     return None
 
 
-def forget_withdrawn(results: Path) -> int:
-    """Remove banks and embeddings, of all models, that hold series of subjects who withdrew.
+def forget_withdrawn(results: Path, wanted: Collection[str]) -> int:
+    """Remove banks and embeddings that hold series of subjects who withdrew; returns how many.
 
-    Those that are wanted are made again without them. Returns how many were removed.
+    Those of the `wanted` models are due anyway, and made again without these series.
     """
     withdrawn = withdrawn_series(results)
     if not withdrawn:
         return 0
-    held = [
-        path.with_suffix("")
-        for shard, series in withdrawn.items()
-        for path in results.glob(f"{EMBEDDINGS}/{shard}.json")
-        if _names_any(path, series)
+    caches = [
+        path
+        for path in results.glob(f"{EMBEDDINGS}/*.safetensors")
+        if path.parent.name not in wanted and embedded_series(path) & withdrawn
     ]
-    for path in held:
-        for suffix in (".safetensors", ".json"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-    everybody = {one for series in withdrawn.values() for one in series}
     banks = [
         path.parent
         for path in results.glob("models/*/*/bank/bank.json")
-        if _names_any(path, everybody)
+        if path.parent.parent.name not in wanted and banked_series(path) & withdrawn
     ]
-    for bank in banks:
-        shutil.rmtree(bank)
-    return len(held) + len(banks)
+    for path in (*caches, *banks):
+        remove(path)
+    return len(caches) + len(banks)
 
 
-def withdrawn_series(results: Path) -> dict[str, set[str]]:
-    """Ids of the series of subjects who withdrew, by the name of their shard."""
+def embedded_series(path: Path) -> set[str]:
+    """Series in a file of embeddings, from its header alone; see mriqa.methods.simclr.cache."""
     try:
-        columns = ["series_id", "shard", "excluded_by"]
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        volumes = json.loads(header["__metadata__"]["volumes"])
+        return {key.partition(" ")[0] for key, *_ in volumes}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        return set()
+
+
+def banked_series(path: Path) -> set[str]:
+    """Series whose references are in a `bank.json`."""
+    try:
+        strata = json.loads(path.read_text(encoding="utf-8"))["strata"]
+        return {one["series_id"] for stratum in strata for one in stratum["references"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def withdrawn_series(results: Path) -> set[str]:
+    """Ids of the series of subjects who withdrew."""
+    try:
+        columns = ["series_id", "excluded_by"]
         table = pq.ParquetFile(results / "cohort.parquet").read(columns=columns)
     except (pa.ArrowException, OSError, KeyError):
-        return {}
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in table.filter(pc.equal(table["excluded_by"], "withdrawn")).to_pylist():
-        found[shard_name(row["shard"])].add(row["series_id"])
-    return found
+        return set()
+    return set(table.filter(pc.equal(table["excluded_by"], "withdrawn"))["series_id"].to_pylist())
 
 
 def remove(path: Path) -> None:
@@ -135,16 +148,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _names_any(path: Path, series: Collection[str]) -> bool:
-    """Whether a JSON file has one of these strings anywhere."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return any(json.dumps(one, ensure_ascii=False) in text or json.dumps(one) in text
-               for one in series)  # fmt: skip
 
 
 def _read_json(path: Path) -> dict[str, object]:
