@@ -15,6 +15,7 @@ from scipy import ndimage, sparse
 
 from mriqa.artifacts.kspace import Complex, magnitude
 from mriqa.artifacts.model import Motion, Move
+from mriqa.artifacts.resampling import moved_slice
 
 Image = NDArray[np.float32]
 Operators = tuple[sparse.csr_array, sparse.csr_array]
@@ -27,6 +28,8 @@ def move_lines(volume: Image, spacing_mm: tuple[float, float, float], artifact: 
     """The magnitude volume (z, y, x) acquired while the object moved as `artifact` says."""
     if artifact.acquisition == "3d":
         return _acquired_3d(volume, spacing_mm, artifact)
+    if len(volume) == 1:
+        return _acquired_slice(volume, spacing_mm, artifact)
     result = np.empty_like(volume)
     for slices, moves in _blocks(volume, artifact):
         operators = [_slice_operators(volume.shape[1:], spacing_mm[1:], move) for move in moves]
@@ -59,6 +62,17 @@ def _acquired_2d(
     change = _change(moved, moves, (rows, columns, count), axis - 1)
     change += pixels.reshape(rows, columns, count)
     return np.ascontiguousarray(magnitude(change).reshape(-1, count).T).reshape(block.shape)
+
+
+def _acquired_slice(
+    volume: Image, spacing_mm: tuple[float, float, float], artifact: Motion
+) -> Image:
+    moves = artifact.tracks[0]
+    moved = (moved_slice(volume[0], spacing_mm[1:], move)[None] - volume for move in moves)
+    shape = (1, volume.shape[1], volume.shape[2])
+    change = _change(moved, moves, shape, artifact.axis)
+    change += volume
+    return magnitude(change)
 
 
 def _acquired_3d(volume: Image, spacing_mm: tuple[float, float, float], artifact: Motion) -> Image:

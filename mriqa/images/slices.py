@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import scaled
 from mriqa.images.layout import object_name
+from mriqa.images.objects import CHECKSUM_BYTES, NOTHING
 from mriqa.images.store import SeriesAttributes, open_store, store_array_name
 
 MAX_OPEN = 256
 """Files kept open: most systems allow a process 1024."""
-CHECKSUM_BYTES = 4
 INDEX_ENTRY_BYTES = 16
 INNER_CODECS = (["bytes", "blosc", "crc32c"], ["bytes", "crc32c"])
 """Of a slice and of the index, in the layout that is read here."""
@@ -170,8 +170,7 @@ class SliceReader:
         size = self._grid.slots * INDEX_ENTRY_BYTES + CHECKSUM_BYTES
         content = _checked(self._files.read(f"{self._folder}/{name}", -size, size), size)
         index = np.frombuffer(content, "<u8").reshape(-1, 2)
-        nothing = np.iinfo(np.uint64).max
-        fits = np.max(index, initial=0, where=index != nothing) < np.iinfo(np.uint32).max
+        fits = np.max(index, initial=0, where=index != NOTHING) < np.iinfo(np.uint32).max
         return index.astype(np.uint32 if fits else np.uint64)
 
     @staticmethod

@@ -25,6 +25,7 @@ from mriqa.errors import SeriesError, UserError
 from mriqa.images.slices import SliceReader, StoredFiles
 from mriqa.images.store import SeriesAttributes
 from mriqa.progress import track
+from mriqa.training.allocator import keep_freed_memory
 from mriqa.training.views import View, apply_view, draw_views, prepare
 
 Image = NDArray[np.float32]
@@ -210,6 +211,7 @@ def open_feed(items: Sequence[FeedItem], section: PretrainingSection) -> SliceFe
     pinned) is left out with a line on stderr, and so is a volume without foreground. Raises
     UserError if nothing is left.
     """
+    keep_freed_memory()
     files = StoredFiles()
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
         opened = pool.map(partial(_opened, files=files), items)
@@ -271,6 +273,7 @@ def _by_processes(feed: SliceFeed, blocks: list[range], workers: int) -> Iterato
         sampler=cast("Iterable[int]", blocks),
         batch_size=None,
         num_workers=workers,
+        worker_init_fn=_start_worker,
         # Spawned, not forked: threads of a library may hold locks at the moment of a fork.
         multiprocessing_context="spawn",
         prefetch_factor=AHEAD,
@@ -278,6 +281,10 @@ def _by_processes(feed: SliceFeed, blocks: list[range], workers: int) -> Iterato
         generator=torch.Generator(),
     )
     yield from loader
+
+
+def _start_worker(_: int) -> None:
+    keep_freed_memory()
 
 
 def _opened(item: FeedItem, files: StoredFiles) -> SliceReader | None:
