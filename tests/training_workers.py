@@ -1,9 +1,7 @@
 """Several gloo processes on one machine, and small tasks, for the tests of training."""
 
-import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,31 +11,35 @@ import torch
 from torch import Tensor, nn
 
 from mriqa.training.contrastive import ContrastiveNet, ContrastiveTask, make_contrastive_net
-from mriqa.training.launch import Job, run_worker
+from mriqa.training.launch import Job
 from mriqa.training.loop import LoopSettings
 from mriqa.training.normalisation import globalise
 from mriqa.training.world import World
 
-TESTS = Path(__file__).resolve().parent
+FORKS = multiprocessing.get_context("forkserver")
+# Imported once, not in every process. Python 3.11 finds here what needs no path of pytest's.
+FORKS.set_forkserver_preload(["mriqa.training.launch", "torch._dynamo"])
 
 
 def _enter(work: Callable, rank: int, size: int, folder: Path, arguments: tuple) -> None:
     """In a worker: join the others, work, leave the result in a file."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
-    )
+    if size > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
+        )
     torch.save(work(World.current(), *arguments), folder / f"result-{rank}.pt")
-    torch.distributed.destroy_process_group()
+    World.current().barrier()  # who leaves early breaks the others' connections
+    if size > 1:
+        torch.distributed.destroy_process_group()
 
 
 def with_workers(size: int, folder: Path, work: Callable, *arguments: Any) -> list[Any]:
     """`work(world, *arguments)` in `size` processes that can talk; results in order of ranks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
+    folder.mkdir(parents=True)
     processes = [
-        context.Process(target=_enter, args=(work, rank, size, folder, arguments))
+        FORKS.Process(target=_enter, args=(work, rank, size, folder, arguments))
         for rank in range(size)
     ]
     for process in processes:
@@ -111,17 +113,3 @@ def tiny_job(**changes: Any) -> Job:
     settings = tiny_settings(**changes)
     arguments = {"seed": settings.seed, "batch": settings.batch}
     return Job("training_workers:make_tiny_task", arguments, settings, "cpu", 1)
-
-
-def main() -> None:
-    """`python training_workers.py JOB RUN_FOLDER`: train in this process, say every step."""
-    job = Job.from_json(sys.argv[1])
-
-    def say(step: int, values: Any) -> None:
-        print(json.dumps({"step": step, **values}), flush=True)
-
-    run_worker(job, World(), Path(sys.argv[2]), say)
-
-
-if __name__ == "__main__":
-    main()

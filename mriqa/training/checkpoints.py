@@ -5,10 +5,11 @@ watched. The feed's position and every random draw are functions of the seed and
 step restores them too. A digest of the content is inside: torch checks no checksum of its own.
 """
 
+import errno
 import hashlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor
 
 from mriqa.errors import UserError
-from mriqa.files import remove_leftovers, write_bytes
+from mriqa.files import TEMPORARY_MARK, write_bytes
 
 FORMAT_VERSION = 1
 KEPT = 2
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"step-(\d{8,})\.pt")
 
 Identity = Mapping[str, str | int | float]
@@ -92,16 +94,15 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Identity) -> None:
         "weights": checkpoint.weights,
         "optimizer": checkpoint.optimizer,
         "watched": checkpoint.watched,
-        "identity": dict(identity),
-        "format_version": FORMAT_VERSION,
+        "identity": _versioned(identity),
     }
     content = io.BytesIO()  # torch writing to a full disk raises RuntimeErrors of all kinds
     torch.save(state | {"sha256": digest(state)}, content)
     path = path_of(folder, checkpoint.step)
     try:
         write_bytes(path, content.getvalue())
-    except OSError:
-        if len(steps_in(folder)) < KEPT:
+    except OSError as error:
+        if error.errno not in _NO_ROOM or len(steps_in(folder)) < KEPT:
             raise
         prune(folder, 1)
         write_bytes(path, content.getvalue())
@@ -109,32 +110,34 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Identity) -> None:
 
 
 def prune(folder: Path, kept: int) -> None:
-    """Remove all but the newest `kept` checkpoints, and what killed writers left behind."""
+    """Keep the newest `kept` checkpoints, and nothing that killed writers left behind."""
     for step in steps_in(folder)[kept:]:
         path_of(folder, step).unlink(missing_ok=True)
-    for step in steps_in(folder):
-        remove_leftovers(folder, path_of(folder, step).name)
+    for leftover in folder.glob(f".step-*{TEMPORARY_MARK}*"):
+        leftover.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[Checkpoint, Identity]:
     """The checkpoint in `path`, on the CPU, and the run that it belongs to.
 
     Raises:
-        DamagedError: Truncated, altered, or not a checkpoint of this version.
+        DamagedError: Truncated, altered, or no checkpoint at all.
+        OSError: The file cannot be read.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        sha256, version = state.pop("sha256"), state["format_version"]
-    except FileNotFoundError:
-        raise
+        state = torch.load(content, map_location="cpu", weights_only=True)
+        sha256 = state.pop("sha256")
     except Exception as error:  # a damaged zip or pickle raises anything
         raise DamagedError(f"it cannot be read ({type(error).__name__})") from error
-    if version != FORMAT_VERSION:
-        raise DamagedError(f"its format is {version}, this version reads {FORMAT_VERSION}")
     if digest(state) != sha256:
         raise DamagedError("its content does not match its checksum")
     found = Checkpoint(state["step"], state["weights"], state["optimizer"], state["watched"])
     return found, state["identity"]
+
+
+def _versioned(identity: Identity) -> dict[str, str | int | float]:
+    return {**identity, "checkpoint_format": FORMAT_VERSION}
 
 
 def check_identity(path: Path, found: Identity, wanted: Identity) -> None:
@@ -152,23 +155,27 @@ def check_identity(path: Path, found: Identity, wanted: Identity) -> None:
             )
 
 
-def newest(folder: Path, identity: Identity, tell: Any) -> Checkpoint | None:
-    """The newest complete checkpoint in `folder`, or None; damaged ones are told and skipped.
+def newest(folder: Path, identity: Identity, tell: Callable[[str], None]) -> Checkpoint | None:
+    """The newest complete checkpoint in `folder`, or None; newer damaged ones are removed.
 
-    `tell(sentence)` is called for each damaged one.
+    `tell(sentence)` is called for each of those. Only for the run's worker 0.
 
     Raises:
-        UserError: The newest complete one is of another run.
+        UserError: The newest complete one is of another run, or a file cannot be read just now.
     """
     for step in steps_in(folder):
         path = path_of(folder, step)
         try:
             found, of = load(path)
         except DamagedError as error:
-            tell(f"{path} is skipped: {error}")
+            tell(f"training: {path} is damaged and removed: {error}")
+            path.unlink()
             continue
-        except FileNotFoundError:
-            continue
-        check_identity(path, of, identity)
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): mend that and run again, or remove the file to "
+                "go on from the checkpoint before it"
+            ) from error
+        check_identity(path, of, _versioned(identity))
         return found
     return None

@@ -18,8 +18,9 @@ def make_encoder(
     """An untrained encoder: (n, channels, y, x) or (n, channels, z, y, x) → (n, EMBEDDING[name]).
 
     The stem has stride 2 (He et al. 2016; MONAI's own default of 1 is six times slower and not the
-    papers'), a global mean over the image ends it. `seed` fixes the weights and leaves torch's
-    random state as it was; without it they come from that state.
+    papers'), a global mean over the image ends it. No convolution has a bias: the batch norm after
+    it cancels it, and Adam would blow the rounding of its gradient up to whole steps. `seed` fixes
+    the weights and leaves torch's random state as it was; without it they come from that state.
 
     Raises:
         ConfigError: No such encoder.

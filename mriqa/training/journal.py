@@ -67,7 +67,7 @@ class Journal:
         # TensorBoard drops what a killed run had written of the steps that are now repeated.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._events.write_event(
-            event_pb2.Event(wall_time=time.time(), step=self._first, session_log=start)
+            event_pb2.Event(wall_time=time.time(), step=self._first + 1, session_log=start)
         )
 
     def _guard(self, write: object, *arguments: object) -> None:

@@ -7,7 +7,8 @@ rate and random draws are functions of the seed and the step, so that nothing el
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.training.checkpoints import (
+    KEPT,
     Checkpoint,
     Identity,
     load,
     newest,
     path_of,
+    prune,
     save,
     steps_in,
 )
@@ -35,7 +38,10 @@ SMOOTHING = 0.98
 """Of the watched values that end in metrics.json: the weight of what was."""
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called by every worker at each checkpoint and at the end: (steps done, watched values)."""
+"""Called by every worker at each checkpoint and at the end: (steps done, watched values).
+
+At least once, also where no step was left to do; after the checkpoint is on disk.
+"""
 
 
 class Task(Protocol):
@@ -117,13 +123,17 @@ def train(
     """
     check_shares(settings, world)
     module = place(task.module, device, settings.precision).train()
-    optimizer = torch.optim.Adam(module.parameters(), weight_decay=settings.weight_decay)
+    optimizer = torch.optim.Adam(
+        module.parameters(), weight_decay=settings.weight_decay, fused=True
+    )
     gradient = Gradient(module, world)
     first, watched = resume(module, optimizer, run_folder, settings, world)
     pace = Pace(settings.steps, settings.batch * settings.accumulate)
-    ahead = (settings.steps - first) * settings.accumulate
-    batches = task.batches(first * settings.accumulate, ahead, world) if ahead else iter(())
-    with torch.random.fork_rng(), Journal(run_folder, world, first, pace) as journal:
+    with (
+        torch.random.fork_rng(),
+        opened(task, settings, first, world) as batches,
+        Journal(run_folder, world, first, pace) as journal,
+    ):
         for step in range(first, settings.steps):
             torch.manual_seed(step_seed(settings.seed, step, world.rank))
             rate = optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
@@ -141,7 +151,21 @@ def train(
                     state = Checkpoint(done, module.state_dict(), optimizer.state_dict(), watched)
                     keep(state, run_folder / CHECKPOINTS, settings, journal)
                 report(done, watched)
+    if first == settings.steps:
+        report(first, watched)
     return TrainedState(module, settings.steps, watched, first)
+
+
+@contextmanager
+def opened(task: Task, settings: LoopSettings, first: int, world: World) -> Iterator[Iterator[Any]]:
+    """The batches of the steps that are left; the feed's threads end with the block."""
+    ahead = (settings.steps - first) * settings.accumulate
+    batches = task.batches(first * settings.accumulate, ahead, world)
+    try:
+        yield batches
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
 
 
 def backward(
@@ -158,13 +182,27 @@ def backward(
     """
     means: dict[str, Tensor] = {}
     for _ in range(settings.accumulate):
-        batch = to_device(next(batches), device)
+        batch = to_device(following(batches), device)
         with torch.autocast(device.type, torch.bfloat16, settings.precision == "bfloat16"):
             loss, seen = task.loss(module, batch, world)
         (loss / settings.accumulate).backward()
         for name, value in {"loss": loss.detach(), **seen}.items():
             means[name] = means.get(name, 0) + value.detach().float() / settings.accumulate
     return means
+
+
+def following(batches: Iterator[Any]) -> Any:
+    """The next batch.
+
+    Raises:
+        MriqaError: There is none, though the loop had asked for it.
+    """
+    try:
+        return next(batches)
+    except StopIteration as end:
+        raise MriqaError(
+            "the feed ended before the training did: an error of mriqa's own, please report it"
+        ) from end
 
 
 class Gradient:
@@ -292,10 +330,11 @@ def resume(
     Worker 0 chooses, so that all start from the same one; all must see `run_folder`.
     """
     folder = run_folder / CHECKPOINTS
-    found = newest(folder, settings.identity(), print_line) if world.leads else None
-    step = torch.tensor(found.step if found else 0)
-    device = next(module.parameters()).device
-    step = step.to(device)
+    found = None
+    if world.leads:
+        found = newest(folder, settings.identity(), print_line)
+        prune(folder, KEPT)
+    step = torch.tensor(found.step if found else 0, device=next(module.parameters()).device)
     world.follow(step)
     done = int(step)
     if done == 0:

@@ -1,0 +1,244 @@
+"""The loop: its learning rate, accumulation, resuming at every step, logs and clear errors."""
+
+import math
+import struct
+from itertools import pairwise
+
+import pytest
+import torch
+from tensorboardX.proto import event_pb2
+from torch import nn
+from training_workers import make_tiny_task, tiny_settings
+
+from mriqa.errors import MriqaError, UserError
+from mriqa.training.loop import Gradient, backward, learning_rate, step_seed, train
+from mriqa.training.world import World
+
+CPU = torch.device("cpu")
+
+
+def run(folder, task=None, report=lambda *_: None, **changes):
+    settings = tiny_settings(**changes)
+    task = task or make_tiny_task({"seed": 0, "batch": settings.batch}, World())
+    state = train(task, settings, folder, world=World(), device=CPU, report=report)
+    return state, {name: value.clone() for name, value in task.module.state_dict().items()}
+
+
+def equal(first, second):
+    return list(first) == list(second) and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+class Stops(Exception):
+    """Stands for a kill that leaves no chance to tidy up."""
+
+
+class Interrupted:
+    """The tiny task with dropout, so that the random state matters; may stop in a step."""
+
+    def __init__(self, stop_at=None):
+        self.inner = make_tiny_task({"seed": 0, "batch": 12}, World())
+        self.module = self.inner.module
+        self.stop_at = stop_at
+
+    def batches(self, first, count, world):
+        for number, batch in enumerate(self.inner.batches(first, count, world), first):
+            if number == self.stop_at:
+                raise Stops
+            yield batch
+
+    def loss(self, module, batch, world):
+        return self.inner.loss(module, nn.functional.dropout(batch, 0.2), world)
+
+
+def test_learning_rate_in_closed_form():
+    settings = tiny_settings(steps=110, warmup_steps=10, learning_rate=2.0)
+    rates = [learning_rate(step, settings) for step in range(110)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10] == 2.0
+    assert rates[60] == pytest.approx(1.0)
+    assert 0 < rates[-1] < 1e-3
+    assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
+    assert learning_rate(0, tiny_settings(warmup_steps=0, learning_rate=2.0)) == 2.0
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_run_stopped_at_any_step_ends_as_the_undisturbed_one(tmp_path, accumulate):
+    undisturbed, weights = run(tmp_path / "whole", Interrupted(), steps=9, accumulate=accumulate)
+    for stop in (0, 4 * accumulate - 1, 4 * accumulate, 9 * accumulate - 1):
+        folder = tmp_path / f"stopped-{stop}"
+        with pytest.raises(Stops):
+            run(folder, Interrupted(stop), steps=9, accumulate=accumulate)
+        state, again = run(folder, Interrupted(), steps=9, accumulate=accumulate)
+        assert state.resumed_from == stop // accumulate // 4 * 4
+        assert equal(again, weights)
+        assert state.watched == undisturbed.watched
+
+
+def test_random_draws_differ_between_steps_and_workers():
+    seeds = {step_seed(0, step, rank) for step in range(50) for rank in range(4)}
+    assert len(seeds | {step_seed(1, 0, 0)}) == 201
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    run(tmp_path, steps=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    _, weights = run(tmp_path, steps=4)
+    seen = []
+    state, again = run(tmp_path, steps=4, report=lambda *call: seen.append(call))
+    assert state.resumed_from == 4
+    assert equal(again, weights)
+    assert seen == [(4, state.watched)]
+
+
+def test_every_checkpoint_and_the_end_are_reported(tmp_path):
+    seen = []
+    run(tmp_path, steps=10, report=lambda step, values: seen.append((step, sorted(values))))
+    names = ["alignment", "gradient_norm", "loss", "uniformity"]
+    assert seen == [(4, names), (8, names), (10, names)]
+
+
+def test_accumulation_averages_the_gradients_of_its_batches():
+    settings = tiny_settings(accumulate=3)
+    task = make_tiny_task({"seed": 0, "batch": 12}, World())
+    gradient = Gradient(task.module, World())
+    values = backward(task, task.module, task.batches(0, 3, World()), settings, World(), CPU)
+    gradient.average()
+    found = [p.grad.clone() for p in task.module.parameters()]
+    gradient.clear()
+    losses = [task.loss(task.module, batch, World())[0] for batch in task.batches(0, 3, World())]
+    (sum(losses) / 3).backward()
+    assert values["loss"].item() == pytest.approx(sum(losses).item() / 3)
+    for ours, parameter in zip(found, task.module.parameters(), strict=True):
+        torch.testing.assert_close(ours, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_with_what_to_change(tmp_path, bad):
+    class Bad(Interrupted):
+        def loss(self, module, batch, world):
+            loss, seen = super().loss(module, batch, world)
+            self.done = getattr(self, "done", 0) + 1
+            return loss * (bad if self.done == 6 else 1), seen
+
+    expected = (
+        rf"training step 6 of 12: the loss is {bad} .*float32.*lower "
+        r"simclr.pretraining.learning_rate \(0.01\), or set training.precision"
+    )
+    with pytest.raises(MriqaError, match=expected):
+        run(tmp_path, Bad())
+    state, weights = run(tmp_path, Interrupted())  # the checkpoint before it is whole
+    assert state.resumed_from == 4
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_a_gradient_that_is_not_finite_stops_as_well(tmp_path):
+    class Bad(Interrupted):
+        def loss(self, module, batch, world):
+            loss, seen = super().loss(module, batch, world)
+            zero = next(module.parameters()).sum() * 0
+            return loss + torch.sqrt(zero), seen
+
+    with pytest.raises(MriqaError, match="training step 1 of 12: the gradient_norm is nan"):
+        run(tmp_path, Bad())
+
+
+def test_a_feed_that_ends_early_is_told(tmp_path):
+    class Short(Interrupted):
+        def batches(self, first, count, world):
+            return super().batches(first, count - 1, world)
+
+    with pytest.raises(MriqaError, match="feed ended"):
+        run(tmp_path, Short())
+
+
+def test_the_feed_is_closed_when_training_fails(tmp_path):
+    class Watched(Interrupted):
+        closed = False
+
+        def batches(self, first, count, world):
+            try:
+                yield from super().batches(first, count, world)
+            finally:
+                self.closed = True
+
+        def loss(self, module, batch, world):
+            raise Stops
+
+    task = Watched()
+    with pytest.raises(Stops):
+        run(tmp_path, task)
+    assert task.closed
+
+
+def test_checkpoints_of_other_settings_are_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(UserError, match=r"learning_rate = 0\.01, but 0\.5 is wanted; remove"):
+        run(tmp_path, learning_rate=0.5)
+    run(tmp_path, checkpoint_every=3, precision="bfloat16")  # how it runs may change
+
+
+def test_bfloat16_trains_to_nearly_the_same(tmp_path):
+    losses = [
+        run(tmp_path / precision, steps=20, precision=precision)[0].watched["loss"]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]
+
+
+def events(folder):
+    """Every event of the TensorBoard files in `folder`, in the order of writing."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            found.append(event_pb2.Event.FromString(content[12 : 12 + length]))
+            content = content[16 + length :]
+    return found
+
+
+def test_tensorboard_gets_every_step_and_forgets_repeated_ones(tmp_path):
+    with pytest.raises(Stops):
+        run(tmp_path, Interrupted(7), steps=9)
+    run(tmp_path, Interrupted(), steps=9)
+    written = events(tmp_path / "tensorboard")
+    starts = [event.step for event in written if event.HasField("session_log")]
+    assert starts == [1, 5]
+    losses = {}
+    for event in written:
+        if event.HasField("session_log"):
+            losses = {step: loss for step, loss in losses.items() if step < event.step}
+        for value in event.summary.value:
+            losses.setdefault(event.step, {})[value.tag] = value.simple_value
+    assert sorted(losses) == list(range(1, 10))
+    assert set(losses[9]) == {
+        "train/loss", "train/alignment", "train/uniformity", "train/gradient_norm",
+        "train/learning_rate", "train/samples_per_s",
+    }  # fmt: skip
+    assert losses[2]["train/learning_rate"] == pytest.approx(0.01)
+
+
+def test_the_log_says_how_far_and_how_fast(tmp_path, capsys):
+    run(tmp_path)
+    line = (tmp_path / "log").read_text().splitlines()[-1]
+    assert "training: 12/12 steps (100%), loss " in line
+    assert " samples/s, ETA 0:00" in line
+    assert line.endswith(capsys.readouterr().err.splitlines()[-1])
+
+
+def test_only_worker_zero_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: x.mul_(2))
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda x, src: None)
+    task = Interrupted()
+    task.loss = lambda module, batch, world: (module(batch[:, 0]).square().mean(), {})
+    train(task, tiny_settings(), tmp_path, world=World(1, 2), device=CPU, report=lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == ""
