@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,18 @@ class Learned:
 
     def settings(self, method: str, part: str) -> str:
         """`pretraining` or `reference` of a method as canonical JSON."""
-        section = self.reference(method) if part == "reference" else self.pretraining(method)
-        return section_json(section)
+        return self._settings[method, part]
+
+    @cached_property
+    def _settings(self) -> dict[tuple[str, str], str]:
+        """Asked for by every job."""
+        of = {"pretraining": self.pretraining, "reference": self.reference}
+        return {(one, part): section_json(of[part](one)) for one in self.methods for part in of}
+
+    @cached_property
+    def _pins(self) -> dict[str, Path]:
+        """Where the lists of training series are, or will be."""
+        return {one: pin_path(self.results, one, self.pretraining(one)) for one in self.methods}
 
     def settings_of(self, part: str) -> Callable[[Any], str]:
         """`settings` as a parameter of a rule with the wildcard `method`."""
@@ -74,14 +84,13 @@ class Learned:
 
     def unpinned(self) -> list[str]:
         """Methods whose list of training series is not there yet."""
-        paths = ((one, pin_path(self.results, one, self.pretraining(one))) for one in self.methods)
-        return [method for method, path in paths if not path.is_file()]
+        return [method for method, path in self._pins.items() if not path.is_file()]
 
     def model_id(self, method: str) -> str:
         """Of the model that the configuration asks for; raises UserError before it is pinned."""
         version = format_version(f"mriqa.methods.{method}.train")
-        pinned = pin_path(self.results, method, self.pretraining(method))
-        return _model_id(method, self.settings(method, "pretraining"), version, *_state(pinned))
+        settings = self.settings(method, "pretraining")
+        return _model_id(method, settings, version, *_state(self._pins[method]))
 
     def model_ids(self) -> dict[str, str]:
         """Of all methods that are pinned."""
@@ -103,8 +112,8 @@ class Learned:
 
     def training_shards(self, method: str) -> list[str]:
         """Names of the shards that hold the pinned series."""
-        path = pin_path(self.results, method, self.pretraining(method))
-        return sorted({shard_name(one.shard) for one in _pinned(*_state(path))})
+        pinned = _pinned(*_state(self._pins[method]))
+        return sorted({shard_name(one.shard) for one in pinned})
 
     def reference_list(self, method: str) -> Path:
         """The trusted list, absolute, or the proposed one, relative to the results."""

@@ -8,7 +8,7 @@ import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,7 +128,7 @@ class Plan:
         """Whether shards and lists of training series on disk are those of this configuration."""
         return (self.results / self.index_mark).is_file() and not self.learned.unpinned()
 
-    @property
+    @cached_property
     def learned(self) -> Learned:
         """The learned methods that are switched on."""
         return Learned(self.config, self.root)

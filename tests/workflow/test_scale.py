@@ -22,6 +22,7 @@ def test_fifty_thousand_series_are_a_thousand_jobs(tmp_path: Path) -> None:
     bench = load_bench()
     config = bench.make_cohort(tmp_path, bench.SHARDS)
     planned = bench.dry_run(config)
-    for rule, jobs in (("convert_shard", 500), ("score_shard", 500), ("merge_scores", 1)):
+    shards = ("convert_shard", "score_shard", "rate_shard")
+    for rule, jobs in (*((one, 500) for one in shards), ("train_method", 1), ("merge_scores", 1)):
         assert re.search(rf"{rule} +{jobs}\n", planned.output), rule
     assert 50 < planned.memory_mb < 500
