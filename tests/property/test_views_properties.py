@@ -73,7 +73,10 @@ def test_a_resized_crop_is_bilinear_without_antialiasing(seed, shape, side):
     view = drawn("resized_crop", seed, shape, side)[0]
     part = image[view.y0 : view.y0 + view.height, view.x0 : view.x0 + view.width]
     expected = interpolate(
-        torch.tensor(part[None, None]), (side, side), mode="bilinear", antialias=False
+        torch.tensor(part[None, None], dtype=torch.float64),
+        (side, side),
+        mode="bilinear",
+        antialias=False,
     )[0, 0]
     assert np.allclose(unflipped(apply_view(image, view), view), expected, atol=1e-6)
 
