@@ -5,11 +5,14 @@ import hashlib
 import pytest
 
 from mriqa.images import convert, store
+from mriqa.methods.simclr import columns
+from mriqa.methods.simclr import score as simclr
 from mriqa.rating import score
 
 KNOWN = {
     "convert": (1, "778112bec9dc"),
     "score": (3, "24588b76d8cb"),
+    "simclr": (1, "faa5f44142c9"),
 }
 
 
@@ -23,6 +26,7 @@ def digest(schema) -> str:
     [
         ("convert", store.FORMAT_VERSION, convert.CONVERT_SCHEMA),
         ("score", score.FORMAT_VERSION, score.SCORE_SCHEMA),
+        ("simclr", simclr.FORMAT_VERSION, columns.SCORE_SCHEMA),
     ],
 )
 def test_a_changed_schema_has_a_new_version(stage, version, schema):

@@ -208,6 +208,8 @@ def _score_volume(
         judged = judge.volume(embedding, one.person)
         slices = judge.slices(embedding, one.person) if one.with_slices else None
         return _judged_rows(one, judged, slices, bank)
+    except UserError:
+        raise  # no model, no device: true of every volume
     except SeriesError as error:
         problem = error.message
     except MemoryError:

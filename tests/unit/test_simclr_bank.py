@@ -1,0 +1,226 @@
+"""Bank and cache on disk, and the simulated copies that a bank is made of."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from simclr_banks import SECTION, made_bank
+from simclr_cohort import SPACING, image
+
+from mriqa.artifacts import Family, draw
+from mriqa.config import ReferenceSection
+from mriqa.errors import UserError
+from mriqa.images.store import SeriesAttributes
+from mriqa.methods.simclr.bank import Bank, read_bank, without, write_bank
+from mriqa.methods.simclr.build import calibrated, judged_margins
+from mriqa.methods.simclr.cache import EmbeddingCache
+from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
+from mriqa.methods.simclr.embed import VolumeEmbedding
+
+
+def bank():
+    stratum = calibrated(made_bank(), SECTION)
+    return Bank("simclr-1", "float32", ("contrast",), SECTION, {"T1w": stratum}, {"T2w": 3}, ("x",))
+
+
+def test_a_bank_comes_back_as_it_was(tmp_path):
+    made = bank()
+    write_bank(tmp_path / "bank", made)
+    found = read_bank(tmp_path / "bank")
+    assert dataclasses.replace(found, strata={}) == dataclasses.replace(made, strata={})
+    one, other = found.strata["T1w"], made.strata["T1w"]
+    assert (one.references, one.calibration) == (other.references, other.calibration)
+    for name in ("volumes", "slices", "places", "counts"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert read_bank(tmp_path / "bank", ("T2w",)).strata == {}
+
+
+def test_equal_banks_are_equal_files(tmp_path):
+    for name in ("one", "two"):
+        write_bank(tmp_path / name, bank())
+    for name in ("bank.json", "bank.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed", "json", "version"])
+def test_a_damaged_bank_is_refused(tmp_path, damage):
+    folder = tmp_path / "bank"
+    write_bank(folder, bank())
+    tensors, described = folder / "bank.safetensors", folder / "bank.json"
+    content = bytearray(tensors.read_bytes())
+    if damage == "missing":
+        tensors.unlink()
+    elif damage == "cut":
+        tensors.write_bytes(content[:-10])
+    elif damage == "changed":
+        content[-5] ^= 1
+        tensors.write_bytes(content)
+    elif damage == "json":
+        described.write_text("{")
+    else:
+        described.write_text(json.dumps(json.loads(described.read_text()) | {"format_version": 0}))
+    with pytest.raises(UserError, match=r"delete .* run again|delete it"):
+        read_bank(folder)
+    with pytest.raises(UserError, match="no reference bank"):
+        read_bank(tmp_path / "none")
+
+
+def test_a_bank_without_a_subject_has_nothing_of_it():
+    whole = made_bank()
+    rest = without(whole, "03")
+    assert "03" not in rest.subjects
+    assert len(rest.references) == len(rest.volumes) == len(rest.counts) == 28
+    assert len(rest.slices) == len(rest.places) == rest.counts.sum()
+    kept = [i for i, one in enumerate(whole.references) if one.person.subject != "03"]
+    np.testing.assert_array_equal(rest.volumes, whole.volumes[kept])
+    rows = np.isin(whole.owner, kept)
+    np.testing.assert_array_equal(rest.slices, whole.slices[rows])
+
+
+def test_references_are_judged_without_their_subject_for_the_calibration():
+    from mriqa.methods.simclr.judge import Judge
+
+    whole = made_bank()
+    margins = judged_margins(whole, SECTION)
+    for number in (0, 5, 17):
+        reference = whole.references[number]
+        rest = Judge(without(whole, reference.person.subject), SECTION)
+        expected = rest.embedded(whole.volumes[number], reference.person).similarities
+        assert margins[number] == pytest.approx(expected.margin_whitened[0], abs=1e-9)
+
+
+def embedding(seed=0, depth=4):
+    rng = np.random.default_rng(seed)
+    return VolumeEmbedding(rng.normal(0, 1, (depth, 8)).astype(np.float16), np.arange(depth) > 0)
+
+
+def test_cached_embeddings_come_back_if_source_and_maker_are_the_same(tmp_path):
+    path = tmp_path / "a.safetensors"
+    cache = EmbeddingCache(path, "model")
+    cache.put("s 0", "sha", embedding(0))
+    cache.put("s 1", "sha", embedding(1, depth=6))
+    cache.save()
+    again = EmbeddingCache(path, "model")
+    found = again.get("s 1", "sha")
+    np.testing.assert_array_equal(found.slices, embedding(1, depth=6).slices)
+    np.testing.assert_array_equal(found.is_body, embedding(1, depth=6).is_body)
+    assert again.get("s 0", "other file") is None
+    assert again.get("t 0", "sha") is None
+    assert EmbeddingCache(path, "other model").get("s 0", "sha") is None
+
+
+def test_what_is_not_asked_for_is_dropped(tmp_path):
+    path = tmp_path / "a.safetensors"
+    cache = EmbeddingCache(path, "model")
+    for name in ("kept", "withdrawn"):
+        cache.put(name, "sha", embedding())
+    cache.save()
+    again = EmbeddingCache(path, "model")
+    again.get("kept", "sha")
+    again.save()
+    assert b"withdrawn" not in path.read_bytes()
+    last = EmbeddingCache(path, "model")
+    assert last.get("kept", "sha") is not None
+    before = path.stat().st_mtime_ns
+    last.save()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_damaged_cache_is_made_again(tmp_path):
+    path = tmp_path / "a.safetensors"
+    cache = EmbeddingCache(path, "model")
+    cache.put("s 0", "sha", embedding())
+    cache.save()
+    whole = path.read_bytes()
+    for content in (b"", b"words", whole[: len(whole) // 2], whole[:-3]):
+        path.write_bytes(content)
+        assert EmbeddingCache(path, "model").get("s 0", "sha") is None
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    cache = EmbeddingCache(blocked / "a.safetensors", "model")
+    cache.put("s 0", "sha", embedding())
+    cache.save()
+    assert "not kept" in capsys.readouterr().err
+
+
+def attributes(dtype="int16", slope=1.0, inter=0.0, shape=(8, 40, 36)):
+    values = dict.fromkeys([field.name for field in dataclasses.fields(SeriesAttributes)])
+    own = {
+        "shape_zyx": shape,
+        "spacing_mm": SPACING,
+        "dtype": dtype,
+        "slope": slope,
+        "inter": inter,
+    }
+    return SeriesAttributes(**(values | own))
+
+
+COPIES = ReferenceSection(copies=4, seed=3)
+
+
+def drawn(series="s", volume=0, section=COPIES):
+    return list(draw_copies(series, volume, np.rint(image(0)), attributes(), section))
+
+
+def test_copies_follow_from_name_and_seed_alone():
+    assert drawn() == drawn()
+    assert drawn() != drawn("t")
+    assert drawn() != drawn(volume=1)
+    assert drawn() != drawn(section=ReferenceSection(copies=4, seed=4))
+
+
+@pytest.mark.parametrize("copies", [1, 2, 4, 13])
+def test_copies_have_other_families_and_severities_from_all_parts(copies):
+    for name in "abcde":
+        made = drawn(name, section=ReferenceSection(copies=copies))
+        severities = sorted(one.severity for one in made)
+        for number, severity in enumerate(severities):
+            assert number / copies < severity <= (number + 1) / copies
+        assert len({one.family for one in made}) == min(copies, 11)
+
+
+def test_only_the_named_families_are_simulated():
+    section = ReferenceSection(copies=5, families=("noise", "bias"))
+    assert {one.family for one in drawn(section=section)} == {Family.NOISE, Family.BIAS}
+
+
+@pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (0.5, -20.0)])
+def test_a_copy_has_the_values_that_its_source_could_have(slope, inter):
+    """Else references would be known by their decimals."""
+    stored = np.rint(image(0))
+    source = (stored * slope + inter).astype(np.float32)
+    noise = draw(Family.NOISE, 0.5, source.shape, SPACING, seed=1)
+    copy = simulate_copy(source, attributes("int16", slope, inter), noise)
+    grid = (copy - inter) / slope
+    np.testing.assert_allclose(grid, np.rint(grid), atol=1e-3)
+    assert np.std(copy - source) > 1
+    assert copy.dtype == np.float32
+
+
+def test_a_copy_of_floating_point_numbers_is_as_fine_as_they_are():
+    noise = draw(Family.NOISE, 0.5, (8, 40, 36), SPACING, seed=1)
+    fine = simulate_copy(image(0), attributes("float32"), noise)
+    assert (fine != np.rint(fine)).any()
+    whole = simulate_copy(np.rint(image(0)), attributes("float32"), noise)
+    np.testing.assert_array_equal(whole, np.rint(whole))
+
+
+def test_copies_stay_within_the_range_of_the_data_type():
+    bright = (image(0) / image(0).max() * 255).astype(np.float32)
+    noise = draw(Family.NOISE, 1.0, bright.shape, SPACING, seed=1)
+    copy = simulate_copy(np.rint(bright), attributes("uint8"), noise)
+    assert copy.min() >= 0
+    assert copy.max() <= 255
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_affected_slices_are_those_that_change(family):
+    source = image(0, shape=(12, 40, 36))
+    artifact = draw(family, 1.0, source.shape, SPACING, seed=5)
+    copy = simulate_copy(source, attributes("float32", shape=source.shape), artifact)
+    changed = np.abs(copy - source).max(axis=(1, 2)) > 1e-3
+    np.testing.assert_array_equal(affected_slices(artifact), changed)

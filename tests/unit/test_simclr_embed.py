@@ -1,0 +1,131 @@
+"""Embeddings: the encoder's own, whatever the chunks, and of the body alone."""
+
+import numpy as np
+import pytest
+import torch
+from simclr_cohort import image
+
+from mriqa.config import TrainingSection
+from mriqa.errors import ErrorCode, SeriesError, UserError
+from mriqa.methods.simclr import network
+from mriqa.methods.simclr.embed import Intensity, VolumeEmbedding, body_slices, embed_volume
+from mriqa.methods.simclr.network import Network, make_network, open_network
+from mriqa.training.encoders import make_encoder
+from mriqa.training.views import prepare
+
+UPPER = 400.0
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """With batch statistics as after training, not 0 and 1."""
+    made = make_encoder("resnet18", seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+    return made.eval()
+
+
+def slow(encoder, volume):
+    """Slice by slice, float32, nothing folded."""
+    with torch.inference_mode():
+        parts = [encoder(torch.from_numpy(prepare(one, UPPER, 0.3))[None, None]) for one in volume]
+    return torch.cat(parts).numpy()
+
+
+def test_the_folded_network_gives_the_encoders_embeddings(encoder):
+    volume = image(0)
+    found = Network(encoder, 0.3, "cpu", "float32").encode(volume, UPPER)
+    np.testing.assert_allclose(found, slow(encoder, volume), rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_is_near(encoder):
+    volume = image(0)
+    expected = slow(encoder, volume)
+    found = Network(encoder, 0.3, "cpu", "bfloat16").encode(volume, UPPER)
+    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert error.max() < 0.01
+    assert found.dtype == np.float32
+
+
+def test_chunks_change_nothing(encoder, monkeypatch):
+    volume = image(0)
+    made = Network(encoder, 0.3, "cpu", "float32")
+    whole = made.encode(volume, UPPER)
+    monkeypatch.setattr(network, "CHUNK_PIXELS", 3 * volume[0].size)
+    np.testing.assert_allclose(made.encode(volume, UPPER), whole, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(network, "CHUNK_PIXELS", 1)
+    assert made.encode(volume, UPPER).shape == (8, 512)
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+def test_other_encoders_are_folded_as_well(name):
+    other = make_encoder(name, seed=0).eval()
+    volume = image(0)[:2]
+    found = Network(other, 0.3, "cpu", "float32").encode(volume, UPPER)
+    np.testing.assert_allclose(found, slow(other, volume), rtol=1e-3, atol=1e-4)
+
+
+def test_the_encoder_given_is_left_as_it_was(encoder):
+    names = [name for name, _ in encoder.named_parameters()]
+    Network(encoder, 0.3, "cpu", "bfloat16")
+    assert [name for name, _ in encoder.named_parameters()] == names
+    assert all(one.dtype == torch.float32 for one in encoder.parameters())
+
+
+def test_holes_in_a_volume_are_no_holes_in_its_embedding(encoder):
+    volume = image(0)
+    volume[3, 10:14, 10:14] = np.nan
+    made = Network(encoder, 0.3, "cpu", "float32")
+    assert np.isfinite(made.encode(volume, UPPER)).all()
+
+
+def test_slices_of_little_body_are_not_of_the_body():
+    volume = np.zeros((5, 20, 20), np.float32)
+    for z, size in enumerate((0, 4, 12, 10, 2)):
+        volume[z, :size, :size] = 100
+    np.testing.assert_array_equal(body_slices(volume, 50.0), [False, False, True, True, False])
+    assert body_slices(np.zeros((3, 4, 4), np.float32), 1.0).any()
+
+
+def test_a_volume_is_the_mean_of_its_body_slices():
+    rng = np.random.default_rng(0)
+    slices = rng.normal(0, 1, (6, 4)).astype(np.float16)
+    body = np.array([False, True, True, False, True, False])
+    found = VolumeEmbedding(slices, body)
+    np.testing.assert_allclose(found.volume, slices[[1, 2, 4]].astype(float).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.places, [0, 0, 1 / 3, 2 / 3, 1, 1], rtol=1e-6)
+
+
+def test_intensities_of_a_copy_are_measured_as_those_of_a_stored_volume():
+    volume = np.rint(image(0))
+    found = Intensity.measured(volume, "x")
+    body = volume[volume > found.threshold]
+    assert found.upper == pytest.approx(np.percentile(body, 99.5), rel=0.02)
+    with pytest.raises(SeriesError) as error:
+        Intensity.measured(np.full((2, 8, 8), 3, np.float32), "x")
+    assert error.value.code == ErrorCode.NO_FOREGROUND
+    with pytest.raises(SeriesError, match="no foreground"):
+        Intensity.of_percentiles(None, "x")
+
+
+def test_an_embedding_that_is_no_number_is_an_error():
+    class Broken:
+        def encode(self, volume, upper):
+            return np.full((len(volume), 4), 1e6, np.float32)
+
+    with pytest.raises(SeriesError, match="s 0: its embedding is not finite"):
+        embed_volume(Broken(), image(0), Intensity(UPPER, 50.0), "s 0")
+
+
+def test_a_device_that_is_not_there_is_named(encoder, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    settings = TrainingSection(score_device="cuda")
+    with pytest.raises(UserError, match=r"training\.score_device is cuda"):
+        make_network(encoder, 0.3, settings)
+    with pytest.raises(UserError, match="no model in"):
+        open_network(tmp_path / "none", TrainingSection())

@@ -1,0 +1,175 @@
+"""The list of references: read with what is wrong in it named, or proposed by the metrics."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mriqa.config import ReferenceSection
+from mriqa.errors import UserError
+from mriqa.methods.simclr.references import propose, read_list, resolve_list, write_list
+
+STRATUM = ("contrast", "b_class")
+HEADER = "series_id\tvolume\tconfirmed\n"
+
+
+def written(tmp_path, text):
+    path = tmp_path / "list.tsv"
+    path.write_text(text)
+    return path
+
+
+def test_lines_that_a_person_refused_are_left_out(tmp_path):
+    path = written(tmp_path, HEADER + "a\t0\tyes\nb\t\t\nc\tn/a\tn/a\nd\t2\tno\n\n")
+    found = [(one.series_id, one.volume, one.line) for one in read_list(path)]
+    assert found == [("a", 0, 2), ("b", None, 3), ("c", None, 4)]
+
+
+def test_a_list_of_ids_alone_is_enough(tmp_path):
+    found = read_list(written(tmp_path, "series_id\na\nb\n"))
+    assert [(one.series_id, one.volume) for one in found] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("series\na\n", r"list\.tsv: line 1: no column series_id.*found: series"),
+        ("", r"line 1: no column series_id.*found: nothing"),
+        (HEADER + "a\t0\tyes\nb\tx\t\n", r"line 3: column volume: 'x' must be a whole number"),
+        (HEADER + "a\t-1\t\n", r"line 2: column volume: '-1'"),
+        (HEADER + "a\t0\tmaybe\n", r"line 2: column confirmed: 'maybe' must be yes, no or n/a"),
+        (HEADER + "n/a\t0\t\n", r"line 2: column series_id: 'n/a'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_line_column_and_value(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read_list(written(tmp_path, text))
+
+
+def test_a_list_that_is_not_there_or_no_text(tmp_path):
+    with pytest.raises(UserError, match="no such list"):
+        read_list(tmp_path / "none.tsv")
+    (tmp_path / "bytes.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="UTF-8"):
+        read_list(tmp_path / "bytes.tsv")
+
+
+def volumes(rows):
+    """Volumes as `resolve_list` gets them."""
+    usual = {
+        "volume": 0, "status": "ok", "error_code": None, "excluded_by": None, "contrast": "T1w",
+        "b_class": "none", "stratum": "T1w/none", "shard": 0, "sex": "F", "height_cm": 160.0,
+        "weight_kg": None, "session": None,
+    }  # fmt: skip
+    return pa.Table.from_pylist([{**usual, "subject": row["series_id"], **row} for row in rows])
+
+
+def resolved(tmp_path, text, rows, strict=False):
+    path = written(tmp_path, text)
+    found, notes = resolve_list(path, read_list(path), volumes(rows), STRATUM, strict=strict)
+    return [(one.series_id, one.volume) for one in found], notes
+
+
+def test_what_cannot_be_a_reference_is_left_out_with_its_reason(tmp_path):
+    rows = [
+        {"series_id": "good"},
+        {"series_id": "gone", "volume": None, "status": "excluded", "excluded_by": "withdrawn"},
+        {"series_id": "cut", "volume": None, "status": "failed", "error_code": "truncated"},
+        {"series_id": "dwi", "b_class": "unknown", "stratum": "dwi/unknown"},
+    ]
+    text = HEADER + "".join(f"{row['series_id']}\t0\t\n" for row in rows)
+    found, notes = resolved(tmp_path, text, rows, strict=True)
+    assert found == [("good", 0)]
+    assert [note.partition("list.tsv: ")[2] for note in notes] == [
+        "line 3: gone is excluded (withdrawn); it is no reference",
+        "line 4: cut failed (truncated); it is no reference",
+        (
+            "line 5: dwi 0 has an unknown b-value, so that nothing is comparable to it; "
+            "it is no reference"
+        ),
+    ]
+
+
+def test_a_series_without_a_volume_stands_for_all_of_its_volumes(tmp_path):
+    rows = [{"series_id": "dwi", "volume": number, "b_class": "b0"} for number in range(3)]
+    rows[1] |= {"status": "failed", "error_code": "constant"}
+    found, notes = resolved(tmp_path, "series_id\ndwi\n", rows)
+    assert found == [("dwi", 0), ("dwi", 2)]
+    assert "dwi 1 failed" in notes[0]
+    assert resolved(tmp_path, HEADER + "dwi\t2\t\ndwi\t2\t\n", rows)[0] == [("dwi", 2)]
+
+
+def test_unknown_ids_stop_a_trusted_list_and_are_told_of_a_proposed_one(tmp_path):
+    text = HEADER + "good\t0\t\ntypo\t0\t\ngood\t7\t\n"
+    with pytest.raises(UserError, match=r"line 3: no series typo.*\n.*line 4: no volume 7 of good"):
+        resolved(tmp_path, text, [{"series_id": "good"}], strict=True)
+    found, notes = resolved(tmp_path, text, [{"series_id": "good"}])
+    assert found == [("good", 0)]
+    assert len(notes) == 2
+
+
+def rated(n=60, seed=0):
+    """Volumes of two strata as the metrics rate them, two a subject."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(n):
+        score = float(rng.uniform(0.5, 1))
+        rows.append(
+            {
+                "series_id": f"s{number:02d}", "volume": 0, "subject": f"{number // 2:02d}",
+                "session": None, "contrast": "T1w" if number % 3 else "T2w", "b_class": "none",
+                "stratum": "T1w/none" if number % 3 else "T2w/none", "quality_score": score,
+                "rating": "pass" if score > 0.8 else "questionable", "flag": score <= 0.8,
+                "split": ("train", "validation", "test")[number // 2 % 3],
+            }
+        )  # fmt: skip
+    rows[7] |= {"rating": "pass", "flag": True, "quality_score": 0.99}
+    rows[8] |= {"rating": None, "flag": None, "quality_score": None}
+    return rows
+
+
+def proposed(rows, count=5):
+    section = ReferenceSection(proposed=count, min_references=2)
+    schema = pa.schema([("session", pa.string())])
+    table = pa.Table.from_pylist(rows)
+    table = table.set_column(
+        table.column_names.index("session"), schema.field(0), pa.nulls(len(rows), pa.string())
+    )
+    return propose(table, STRATUM, section)
+
+
+def test_the_best_of_each_stratum_one_a_subject_never_of_the_test_split():
+    rows = rated()
+    by_id = {row["series_id"]: row for row in rows}
+    found = proposed(rows).to_pylist()
+    for stratum in ("T1w/none", "T2w/none"):
+        own = [by_id[row["series_id"]] for row in found if row["stratum"] == stratum]
+        assert 0 < len(own) <= 5
+        assert len({row["subject"] for row in own}) == len(own)
+        assert {row["split"] for row in own} <= {"train", "validation"}
+        assert all(row["rating"] == "pass" and not row["flag"] for row in own)
+        taken = {row["series_id"] for row in own}
+        best = {}
+        for row in rows:
+            if row["stratum"] == stratum and row["split"] != "test" and row["flag"] is False:
+                best[row["subject"]] = max(best.get(row["subject"], 0), row["quality_score"])
+        expected = sorted(best.values(), reverse=True)[:5]
+        assert sorted((by_id[one]["quality_score"] for one in taken), reverse=True) == expected
+
+
+def test_the_order_of_volumes_does_not_matter():
+    rows = rated()
+    for row in rows:
+        row["quality_score"] = 0.9 if row["rating"] == "pass" else row["quality_score"]
+    shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    assert proposed(rows).equals(proposed(shuffled))
+
+
+def test_a_written_list_can_be_read(tmp_path):
+    table = proposed(rated())
+    path = tmp_path / "list.tsv"
+    write_list(path, table)
+    found = [(one.series_id, one.volume) for one in read_list(path)]
+    assert found == [(row["series_id"], row["volume"]) for row in table.to_pylist()]
+    header, first = path.read_text().splitlines()[:2]
+    assert header.split("\t")[-1] == "confirmed"
+    assert first.split("\t")[4] == first.split("\t")[-1] == "n/a"
