@@ -362,6 +362,7 @@ def keep(state: Checkpoint, folder: Path, settings: LoopSettings, journal: Journ
         sentence = f"no checkpoint of step {state.step} ({error}); {last}"
         if state.step == settings.steps:
             raise UserError(
-                f"{folder}: {sentence}. Make room and run again: training goes on from there"
+                f"{folder}: {sentence}. Make room (or mend what the error says) and run again: "
+                "training goes on from there"
             ) from error
-        journal.tell(f"training: {sentence}; training goes on, make room")
+        journal.tell(f"training: {sentence}; training goes on: mend that before it ends")

@@ -84,8 +84,8 @@ class LabelledTask:
     def __init__(self, world):
         torch.manual_seed(world.rank)  # worker 0's weights must win
         self.module = globalise(
-            nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
-                          nn.Linear(400, 3))
+            nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+                          nn.Flatten(), nn.Linear(400, 3))
         )  # fmt: skip
 
     def batches(self, first, count, world):
