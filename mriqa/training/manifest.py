@@ -85,13 +85,15 @@ def pin_training(results: Path, method: str, section: PretrainingSection, *, ret
     """Write the list of the series that `method` learns from, unless it is there.
 
     With `retrain` the list becomes that of the cohort as it is now. A list that cannot be read is
-    written anew. Raises UserError if no series can be learned from; then nothing is written.
+    written anew. Raises UserError if no series can be learned from, or if a list that stays has
+    series of subjects that are in another split by now; then nothing is written.
     """
     path = pin_path(results, method, section)
     old = _readable(path)
-    if old is not None and not retrain:
-        return Pin(method, path, old.num_rows, written=False)
     cohort = read_cohort(results / "cohort.parquet")
+    if old is not None and not retrain:
+        _check_split(path, old, cohort)
+        return Pin(method, path, old.num_rows, written=False)
     table = select_training(cohort, section, f"{method}.pretraining")
     if old is not None and old.equals(table):
         return Pin(method, path, old.num_rows, written=False)
@@ -144,6 +146,19 @@ def model_id(
         row = [one.series_id, one.subject, one.contrast, one.size_bytes, one.mtime_ns]
         digest.update(json.dumps(row).encode() + b"\n")
     return f"{method}-{digest.hexdigest()[:DIGITS]}"
+
+
+def _check_split(path: Path, pinned: pa.Table, cohort: pa.Table) -> None:
+    """Growth never moves a subject, but another seed or other shares do: refuse to go on then."""
+    elsewhere = cohort.filter(pc.not_equal(cohort["split"], "train"))
+    moved = pc.is_in(pinned["series_id"], value_set=elsewhere["series_id"].combine_chunks())
+    count = pc.sum(moved).as_py()
+    if count:
+        raise UserError(
+            f"{path}: {count} of {pinned.num_rows} series to learn from are of subjects that are "
+            "for validation or test now, as cohort.seed or cohort.split has changed; restore them, "
+            "or set training.retrain: true, which trains on the subjects of the new split"
+        )
 
 
 def _draw(seed: int, series_id: str) -> bytes:
