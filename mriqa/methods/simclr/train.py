@@ -72,7 +72,7 @@ def make_job(
 ) -> Job:
     """What every worker needs, whoever launches it."""
     items = [
-        (one.series_id, str(results.resolve() / "zarr" / f"{shard_name(one.shard)}.zarr"))
+        [one.series_id, str(results.resolve() / "zarr" / f"{shard_name(one.shard)}.zarr")]
         for one in pinned
     ]
     arguments = {
