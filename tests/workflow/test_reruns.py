@@ -5,25 +5,9 @@ import shutil
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tiny_cohort import LOCAL, Cohort, write_participants, write_subject
+from tiny_cohort import LOCAL, Cohort, changed, stages, write_participants, write_subject
 
 SHARD_OUTPUTS = ("convert/*", "zarr/**/*", "scores/*")
-
-
-def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
-    """Names that are new, gone or written again."""
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-
-
-def stages(output: str) -> set[str]:
-    """Stages of which `mriqa run` said that they were done."""
-    named = ("convert", "score", "merge", "report", "evaluate")
-    lines = output.splitlines()
-    return {
-        stage
-        for stage in named
-        if any(line.startswith(f"{stage}:") and line[-3:-2] == ":" for line in lines)
-    }
 
 
 def test_nothing_changed_runs_nothing_and_touches_nothing(cohort: Cohort) -> None:

@@ -27,6 +27,33 @@ report:
   worst: 1
   random: 1
 """
+SIMCLR = """\
+methods: [simclr]
+simclr:
+  pretraining: {view_px: 32, batch: 8, iterations: 4}
+  reference: {proposed: 4, per_class: 2, min_references: 2, copies: 2}
+training: {checkpoint_every: 2}
+"""
+"""To be added to CONFIG: SimCLR, with as little training as there can be."""
+
+STAGES = (
+    "convert", "score", "train", "propose", "reference", "rate", "merge", "report", "evaluate",
+)  # fmt: skip
+
+
+def stages(output: str) -> set[str]:
+    """Stages of which `mriqa run` said that they were done."""
+    lines = output.splitlines()
+    return {
+        stage
+        for stage in STAGES
+        if any(line.startswith(f"{stage}:") and line[-3:-2] == ":" for line in lines)
+    }
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    """Names that are new, gone or written again."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 @dataclass(frozen=True)
