@@ -127,6 +127,19 @@ def test_what_is_not_asked_for_is_dropped(tmp_path):
     assert path.stat().st_mtime_ns == before
 
 
+def test_a_killed_job_has_kept_what_it_made(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    first = EmbeddingCache(path, "model")
+    first.put("old 0", "sha", embedding())
+    first.save()
+    monkeypatch.setattr("mriqa.methods.simclr.cache.KEEP_EVERY_S", 0.0)
+    killed = EmbeddingCache(path, "model")
+    killed.put("new 0", "sha", embedding(1))
+    found = EmbeddingCache(path, "model")
+    assert found.get("new 0", "sha") is not None
+    assert found.get("old 0", "sha") is not None  # not asked for yet, but it may be
+
+
 def test_a_damaged_cache_is_made_again(tmp_path):
     path = tmp_path / "a.safetensors"
     cache = EmbeddingCache(path, "model")

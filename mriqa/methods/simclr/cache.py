@@ -7,6 +7,7 @@ it was read is dropped from it when it is written: withdrawn series vanish.
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from safetensors.numpy import save
 
 from mriqa.files import remove_leftovers, write_bytes
 from mriqa.methods.simclr.embed import FORMAT_VERSION, VolumeEmbedding
+
+KEEP_EVERY_S = 300.0
+"""A job that is killed loses at most so much of the network's work."""
 
 
 class EmbeddingCache:
@@ -31,6 +35,7 @@ class EmbeddingCache:
         self._old = _read(path, self._maker)
         self._used: dict[str, tuple[str, VolumeEmbedding]] = {}
         self._changed = False
+        self._written = time.monotonic()
 
     def get(self, key: str, fingerprint: str) -> VolumeEmbedding | None:
         """The embedding of `key` if it is that of a source with this fingerprint."""
@@ -44,17 +49,22 @@ class EmbeddingCache:
         """Remember an embedding."""
         self._used[key] = (fingerprint, embedding)
         self._changed = True
+        if time.monotonic() - self._written >= KEEP_EVERY_S:
+            self._write(self._old | self._used)
 
     def save(self) -> None:
-        """Write what was used, if that is not what the file holds.
+        """Write what was used, and only that, if it is not what the file holds.
 
         A cache that cannot be written is told and left: it is a convenience.
         """
-        if not self._changed and self._used.keys() == self._old.keys():
-            return
+        if self._changed or self._used.keys() != self._old.keys():
+            self._write(self._used)
+
+    def _write(self, embeddings: dict[str, tuple[str, VolumeEmbedding]]) -> None:
+        self._written = time.monotonic()
         remove_leftovers(self._path.parent, self._path.name)
         try:
-            write_bytes(self._path, _content(self._used, self._maker))
+            write_bytes(self._path, _content(embeddings, self._maker))
         except OSError as error:
             sys.stderr.write(f"{self._path}: embeddings are not kept ({error})\n")
 

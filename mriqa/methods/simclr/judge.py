@@ -18,7 +18,7 @@ from mriqa.methods.simclr.matching import Indices, Person, choose_matching, near
 from mriqa.methods.simclr.whitening import HQ, Embeddings, Whitening, unit, whitening
 
 Floats = NDArray[np.float64]
-KEPT_WITHOUT = 4
+KEPT_WITHOUT = 2
 """Banks without one subject that are kept for its next volume."""
 
 
