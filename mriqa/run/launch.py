@@ -177,6 +177,7 @@ def _prepare(config: Config, lock: RunLock) -> None:
     memory_mb = {
         "convert": config.resources.convert_mem_mb,
         "scores": config.resources.score_mem_mb,
+        "rate": config.resources.rate_mem_mb,
     }
     if again := retry_passed(config.results, set(read_loads(config.results)), memory_mb):
         say(f"{len(again)} jobs run again, as causes of their failures have passed: {again[0]} ...")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 STAGES = {
@@ -40,7 +41,7 @@ _SLURM = re.compile(r"SLURM run ID: (\S+)")
 _SHARD = re.compile(r"shard-\d+")
 _BY = re.compile(r" by (\w+)$")
 _MODEL = re.compile(r"\b(\w+)-[0-9a-f]{12}\b")
-_LOGGED = re.compile(r": (\d+)/(\d+) series")
+_LOGGED = re.compile(r": (\d+)/(\d+) (?:series|volumes)\b")
 _ADVANCED = re.compile(r"\b(\d+/\d+ \w+ \(\d+%\),.*)$", re.MULTILINE)
 
 
@@ -110,7 +111,8 @@ class Monitor:
         state = self.stages[stage]
         begun = [name for name in (*state.finished, *state.running.values()) if name]
         done = sum(self._held(name) for name in state.finished if name)
-        done += sum(_logged(logs / stage / f"{s}.log") for s in state.running.values() if s)
+        for name in filter(None, state.running.values()):
+            done += int(self._held(name) * _logged(logs / stage / f"{name}.log"))
         if state.jobs >= len(self._series):  # once for each method that rates
             rounds = state.jobs // max(1, len(self._series))
             return Counts(done, rounds * sum(self._series.values()), exact=True)
@@ -180,10 +182,10 @@ def _name_of_log(stage: str, log: str) -> str | None:
     return name.removesuffix(".log") if found else None
 
 
-def _logged(path: Path) -> int:
-    """How many series a job's log says are done."""
+def _logged(path: Path) -> Fraction:
+    """The share that a job's log says is done."""
     matches = _LOGGED.findall(_read(path))
-    return int(matches[-1][0]) if matches else 0
+    return Fraction(*map(int, matches[-1])) if matches and int(matches[-1][1]) else Fraction(0)
 
 
 def _read(path: Path) -> str:

@@ -17,13 +17,15 @@ from mriqa.files import MEMORY_KEY
 
 OF_THE_SOURCE = {ErrorCode.FILE_MISSING, ErrorCode.FILE_UNREADABLE, ErrorCode.SOURCE_CHANGED}
 READ_BYTES = 2**22
+RATE_MEMORY = "resources.rate_mem_mb"
+"""In the sentence about a volume that did not fit."""
 
 
 def retry_passed(results: Path, shards: Collection[str], memory_mb: Mapping[str, int]) -> list[str]:
     """Remove what failed for a cause that is gone, so that it is due; returns what was removed.
 
-    `memory_mb` is what jobs get now, by the folder of their outputs (`convert`, `scores`). Only for
-    the holder of the results' lock.
+    `memory_mb` is what jobs get now, by the folder of their outputs (`convert`, `scores`), and
+    those that rate by a learned method (`rate`). Only for the holder of the results' lock.
     """
     removed = []
     for shard in sorted(shards):
@@ -38,6 +40,9 @@ def retry_passed(results: Path, shards: Collection[str], memory_mb: Mapping[str,
             removed.append(status)
         elif has_more_memory(scores, failures(scores), memory_mb["scores"]):
             removed.append(scores)
+        else:
+            rated = results.glob(f"scores/*/{name}")
+            removed += [path for path in rated if may_fit_now(path, memory_mb["rate"])]
     for path in removed:
         path.unlink(missing_ok=True)
     return [str(path.relative_to(results)) for path in removed]
@@ -59,6 +64,19 @@ def has_more_memory(path: Path, failed: Mapping[str, str], memory_mb: int) -> bo
         return False
     noted = (pq.read_schema(path).metadata or {}).get(MEMORY_KEY, b"0")
     return int(noted) < memory_mb
+
+
+def may_fit_now(path: Path, memory_mb: int) -> bool:
+    """Whether a learned method had too little memory for a volume, and would get more now."""
+    try:
+        file = pq.ParquetFile(path)
+        noted = (file.schema_arrow.metadata or {}).get(MEMORY_KEY)
+        if noted is None or int(noted) >= memory_mb:
+            return False
+        problems = file.read(columns=["problem"])["problem"].drop_null().unique().to_pylist()
+    except (pa.ArrowException, OSError, KeyError):  # KeyError: of another version
+        return False
+    return any(RATE_MEMORY in problem for problem in problems)
 
 
 def _some_source_is_back(manifest: Path, failed: Mapping[str, str]) -> bool:

@@ -134,3 +134,88 @@ def test_a_terminal_gets_one_line_that_is_cleared(
     assert "\n" not in stream.getvalue()
     display.close()
     assert stream.getvalue().endswith(" \r")
+
+
+LEARNED = """\
+Job stats:
+job                   count
+------------------  -------
+train_method              1
+propose_references        1
+build_bank                1
+rate_shard                3
+total                     6
+"""
+MODEL = "simclr-0123456789ab"
+
+
+def learned_after(*texts: str, planned: str = LEARNED) -> Monitor:
+    monitor = Monitor(SERIES)
+    for line in "\n".join([planned, *texts]).splitlines():
+        monitor.feed(line, 10.0)
+    return monitor
+
+
+def test_training_says_itself_how_far_it_is(tmp_path: Path) -> None:
+    monitor = learned_after(f"Job 7: Train {MODEL}")
+    stage = monitor.stages["train"]
+    assert running_line("train", stage, monitor, tmp_path, 14.0) == "train: 4 s"
+    log = tmp_path / "train" / "simclr" / f"{MODEL}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "training: open: 8/8 series (100%), 90.0 series/s, ETA 0:00\n"
+        "training: 20/400 steps (5%), loss 3.1, 11.0 samples/s, ETA 9:00\n"
+        "(TrainWorker pid=17) training: 120/400 steps (30%), loss 2.1, 51.0 samples/s, ETA 5:51\n"
+        "some warning\n"
+    )
+    line = running_line("train", stage, monitor, tmp_path, 14.0)
+    assert line == "train: 120/400 steps (30%), loss 2.1, 51.0 samples/s, ETA 5:51"
+    monitor.feed("Finished jobid: 7 (Rule: train_method)", 135.0)
+    assert finished_line("train", stage, monitor, tmp_path) == "train: done, 2:05"
+
+
+def test_stages_of_learned_methods_are_told_apart(tmp_path: Path) -> None:
+    monitor = learned_after(
+        "Job 1: Propose references for simclr",
+        f"Job 2: Build the reference bank of {MODEL}",
+        "Job 3: Rate shard-00000 by simclr",
+        "Job 4: Merge the scores into the tables",
+    )
+    running = {name: [*stage.running.values()] for name, stage in monitor.stages.items()}
+    assert running == {
+        "train": [],
+        "propose": [None],
+        "reference": [f"simclr/{MODEL}"],
+        "rate": ["simclr/shard-00000"],
+        "merge": [None],
+    }
+
+
+def test_rating_counts_series_once_for_each_method(tmp_path: Path) -> None:
+    log = tmp_path / "rate" / "simclr" / "shard-00001.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("simclr shard-00001: 14/20 volumes (70%), 1.0 volumes/s, ETA 0:06\n")
+    started = (
+        "Job 3: Rate shard-00000 by simclr",
+        "Finished jobid: 3 (Rule: rate_shard)",
+        "Job 4: Rate shard-00001 by simclr",
+    )
+    monitor = learned_after(*started)
+    assert monitor.counts("rate", tmp_path) == Counts(done=5, total=8, exact=True)
+    two = learned_after(*started, planned=LEARNED.replace("            3", "            6"))
+    assert monitor.stages["rate"].jobs == 3
+    assert two.counts("rate", tmp_path) == Counts(done=5, total=16, exact=True)
+
+
+def test_a_failed_job_of_a_method_is_named_by_its_log() -> None:
+    monitor = learned_after(
+        "Job 3: Rate shard-00001 by simclr",
+        "Error in rule rate_shard:",
+        "    jobid: 3",
+        "    log: logs/rate/simclr/shard-00001.log (check log file(s) for error details)",
+    )
+    (job,) = monitor.failed.values()
+    assert (job.stage, job.name) == ("rate", "simclr/shard-00001")
+    assert monitor.stages["rate"].running == {}
+    monitor.feed("Job 3: Rate shard-00001 by simclr", 20.0)
+    assert monitor.failed == {}

@@ -7,12 +7,14 @@ import pytest
 
 from mriqa.cohort.index import index_cohort
 from mriqa.config import CohortSection, TableSource
+from mriqa.errors import SeriesError
 from mriqa.files import MEMORY_KEY, write_parquet
 from mriqa.run.retry import retry_passed
 
 SHARD = "shard-00000"
 STATUS, SCORES = f"convert/{SHARD}.parquet", f"scores/{SHARD}.parquet"
-MEMORY = {"convert": 2000, "scores": 2000}
+RATED = f"scores/simclr/{SHARD}.parquet"
+MEMORY = {"convert": 2000, "scores": 2000, "rate": 4000}
 
 
 @pytest.fixture
@@ -64,6 +66,27 @@ def test_more_memory_runs_what_did_not_fit(results: Path) -> None:
     assert retry_passed(results, [SHARD], {**MEMORY, "convert": 2001}) == [STATUS]
     finished(results, None, "out_of_memory", mem_mb=2000)
     assert retry_passed(results, [SHARD], {**MEMORY, "scores": 2001}) == [SCORES]
+
+
+@pytest.mark.parametrize(
+    ("shape", "memory_mb", "again"),
+    [((400, 900, 900), 4000, False), ((400, 900, 900), 4001, True), ((9, 9, 9), 9000, False)],
+)
+def test_more_memory_rates_what_did_not_fit(
+    results: Path, shape: tuple[int, int, int], memory_mb: int, again: bool
+) -> None:
+    """With the very sentence that the method writes."""
+    from mriqa.methods.simclr.score import check_memory
+
+    finished(results, None, None)
+    problem = "no references in this stratum"
+    try:
+        check_memory(shape, 4000)
+    except SeriesError as error:
+        problem = error.message
+    table = pa.table({"problem": pa.array([None, problem], pa.string())})
+    write_parquet(results / RATED, table.replace_schema_metadata({MEMORY_KEY: "4000"}))
+    assert retry_passed(results, [SHARD], {**MEMORY, "rate": memory_mb}) == [RATED] * again
 
 
 def test_a_damaged_store_is_written_again(results: Path) -> None:
