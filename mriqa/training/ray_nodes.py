@@ -195,6 +195,8 @@ def ray_environment(
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        # Ray's default of 15 would give our cores to whatever else runs on the machine
+        "RAY_worker_niceness": "0",
     }
     if alone:
         # Ray's own way (meant for other systems) to stay on the loopback interface
