@@ -10,13 +10,14 @@ from simclr_cohort import SPACING, image
 
 from mriqa.artifacts import Family, draw
 from mriqa.config import ReferenceSection
-from mriqa.errors import UserError
+from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.bank import Bank, read_bank, without, write_bank
 from mriqa.methods.simclr.build import calibrated, judged_margins
 from mriqa.methods.simclr.cache import EmbeddingCache
 from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
 from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.score import check_memory
 
 
 def bank():
@@ -237,3 +238,10 @@ def test_affected_slices_are_those_that_change(family):
     copy = simulate_copy(source, attributes("float32", shape=source.shape), artifact)
     changed = np.abs(copy - source).max(axis=(1, 2)) > 1e-3
     np.testing.assert_array_equal(affected_slices(artifact), changed)
+
+
+def test_a_volume_that_does_not_fit_into_the_job_is_named():
+    check_memory((44, 168, 224), 2000)
+    with pytest.raises(SeriesError, match=r"900x900x900 voxels.*score_mem_mb") as error:
+        check_memory((900, 900, 900), 2000)
+    assert error.value.code == ErrorCode.OUT_OF_MEMORY
