@@ -63,6 +63,10 @@ class Selection(Protocol):
         """Contrasts to learn from; none: all."""
 
     @property
+    def sites(self) -> tuple[str, ...]:
+        """Imaging centres to learn from; none: all."""
+
+    @property
     def max_series(self) -> int:
         """At most so many series, drawn by `seed`."""
 
@@ -110,9 +114,10 @@ def select_training(cohort: pa.Table, selection: Selection, section: str) -> pa.
     ones and some of the new. Raises UserError if there is none; `section` is named in it.
     """
     wanted = pc.and_(pc.is_null(cohort["excluded_by"]), pc.is_null(cohort["error_code"]))
-    if selection.contrasts:
-        allowed = pa.array(selection.contrasts, pa.string())
-        wanted = pc.and_(wanted, pc.is_in(cohort["contrast"], value_set=allowed))
+    for column, names in (("contrast", selection.contrasts), ("site", selection.sites)):
+        if names:
+            allowed = pa.array(names, pa.string())
+            wanted = pc.and_(wanted, pc.is_in(cohort[column], value_set=allowed))
     usable = cohort.filter(wanted)
     train = usable.filter(pc.equal(usable["split"], "train"))
     if train.num_rows == 0:
@@ -184,12 +189,15 @@ def _nothing_to_learn_from(
             f"{section}: no series to learn from: none is of a subject in the split `train` "
             f"({found}); raise cohort.split.train or add subjects"
         )
-    if selection.contrasts:
-        there = ", ".join(sorted(set(cohort["contrast"].to_pylist())))
-        return (
-            f"{section}.contrasts: {', '.join(selection.contrasts)}: no readable series to learn "
-            f"from; the cohort's contrasts are {there}"
-        )
+    asked = {"contrast": selection.contrasts, "site": selection.sites}
+    if any(asked.values()):
+        said = [
+            f"{section}.{column}s {', '.join(names)} (the cohort's are "
+            f"{', '.join(sorted({one or 'unknown' for one in cohort[column].to_pylist()}))})"
+            for column, names in asked.items()
+            if names
+        ]
+        return f"{' with '.join(said)}: no readable series to learn from; name others"
     return (
         f"{section}: no series to learn from: all {cohort.num_rows} are excluded or unreadable; "
         "see index_problems.parquet"

@@ -117,7 +117,8 @@ def test_a_larger_cohort_draws_the_same_ones_again(tmp_path: Path) -> None:
     ("rows", "section", "told"),
     [
         ([row(1, split="test"), row(2, split="test")], SECTION, "`train` (2 test); raise"),
-        ([row(1)], PretrainingSection(contrasts=("T2w",)), "the cohort's contrasts are T1w"),
+        ([row(1)], PretrainingSection(contrasts=("T2w",)), "contrasts T2w (the cohort's are T1w)"),
+        ([row(1, site="A")], PretrainingSection(sites=("B",)), "sites B (the cohort's are A)"),
         ([row(1, error_code="truncated")], SECTION, "all 1 are excluded or unreadable"),
     ],
 )  # fmt: skip
