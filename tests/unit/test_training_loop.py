@@ -11,7 +11,15 @@ from torch import nn
 from training_workers import make_tiny_task, tiny_settings
 
 from mriqa.errors import MriqaError, UserError
-from mriqa.training.loop import Gradient, backward, learning_rate, step_seed, train
+from mriqa.training.loop import (
+    Gradient,
+    backward,
+    channels_last,
+    learning_rate,
+    place,
+    step_seed,
+    train,
+)
 from mriqa.training.world import World
 
 CPU = torch.device("cpu")
@@ -242,3 +250,21 @@ def test_only_worker_zero_writes(tmp_path, monkeypatch, capsys):
     train(task, tiny_settings(), tmp_path, world=World(1, 2), device=CPU, report=lambda *_: None)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 7, 5), (4, 3, 7, 5), (2, 1, 3, 4, 5), (6, 2)])
+def test_channels_last_moves_values_nowhere(shape):
+    x = torch.randn(shape)
+    moved = channels_last(x)
+    assert torch.equal(moved, x)
+    if len(shape) > 2:
+        assert moved.movedim(1, -1).is_contiguous()
+        assert moved.stride(1) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_stem_with_one_channel_computes_channels_last(precision):
+    """torch itself would keep the layout of one channel, and pool five times slower."""
+    stem = place(nn.Conv2d(1, 8, 3), CPU, precision)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        assert stem(torch.randn(2, 1, 9, 9)).is_contiguous(memory_format=torch.channels_last)
