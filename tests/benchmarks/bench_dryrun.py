@@ -38,7 +38,9 @@ SIZE_BYTES = 1_700_000
 ROUNDS = 3
 
 
-def make_cohort(folder: Path, shards: int, settings: dict[str, Any] | None = None) -> Path:
+def make_cohort(
+    folder: Path, shards: int, settings: dict[str, Any] | None = None, contrast: str = "T1w"
+) -> Path:
     """An indexed cohort without any image; returns its configuration.
 
     `settings` replaces the sections beside results and cohort; without it SimCLR is switched on.
@@ -48,7 +50,7 @@ def make_cohort(folder: Path, shards: int, settings: dict[str, Any] | None = Non
     content = {"results": "results", "cohort": {"name": "big", "sources": [source]}}
     config.write_text(yaml.safe_dump(content | ({"methods": ["simclr"]} | (settings or {}))))
     results = folder / "results"
-    members = [_members(number) for number in range(shards)]
+    members = [_members(number, contrast) for number in range(shards)]
     for number, rows in enumerate(members):
         table = pa.Table.from_pylist(rows, schema=SHARD_SCHEMA)
         write_parquet(results / "shards" / f"{shard_name(number)}.parquet", table)
@@ -68,11 +70,11 @@ def _load(number: int) -> dict[str, int]:
     return {"shard": number, "n_series": SERIES, "bytes": size, "largest_bytes": SIZE_BYTES}
 
 
-def _members(number: int) -> list[dict[str, Any]]:
+def _members(number: int, contrast: str) -> list[dict[str, Any]]:
     ids = [f"{number * SERIES + one:06d}" for one in range(SERIES)]
     return [
         {
-            "series_id": f"big_sub-{one}_T1w", "subject": one, "contrast": "T1w",
+            "series_id": f"big_sub-{one}_T1w", "subject": one, "contrast": contrast,
             "source_path": f"/data/{one}.nii.gz", "source_kind": "nifti",
             "size_bytes": SIZE_BYTES, "mtime_ns": 1, "shard": number,
         }

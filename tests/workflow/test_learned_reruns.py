@@ -25,6 +25,8 @@ from tiny_cohort import (
     write_subject,
 )
 
+pytestmark = pytest.mark.timeout(1800)
+
 TRAINING = ("training/**/*", "models/*/*/*")
 BANK = ("models/*/*/bank/*", "references/*")
 METRICS = ("convert/*", "zarr/**/*", "scores/*")

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = str(ROOT / "profiles" / "local")
+RUN_TIMEOUT_S = 1200
+"""Of one run; a machine may be busy with other things."""
+
 CONFIG = """\
 results: results
 cohort:
@@ -101,7 +104,7 @@ class Cohort:
     def run(self, *arguments: str, status: int = 0) -> str:
         """`mriqa run` to its end; everything it printed."""
         process = self.start(*arguments)
-        output = process.communicate(timeout=300)[0]
+        output = process.communicate(timeout=RUN_TIMEOUT_S)[0]
         assert process.returncode == status, output
         return output
 
