@@ -242,6 +242,6 @@ def test_affected_slices_are_those_that_change(family):
 
 def test_a_volume_that_does_not_fit_into_the_job_is_named():
     check_memory((44, 168, 224), 2000)
-    with pytest.raises(SeriesError, match=r"900x900x900 voxels.*score_mem_mb") as error:
+    with pytest.raises(SeriesError, match=r"900x900x900 voxels.*rate_mem_mb") as error:
         check_memory((900, 900, 900), 2000)
     assert error.value.code == ErrorCode.OUT_OF_MEMORY
