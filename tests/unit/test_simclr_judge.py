@@ -11,6 +11,7 @@ from mriqa.methods.simclr.bank import LEAST_SEVERITY
 from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.matching import Person
+from mriqa.methods.simclr.whitening import HQ, whitening
 
 STRANGER = Person("stranger", "F", 170.0, 66.0)
 
@@ -72,6 +73,21 @@ def test_the_rule_of_the_paper_is_the_mean_cosine_of_the_matched_references(bank
     assert bool(found.is_hq[0]) == (means[0] > means[1])
     assert found.sim[0] == pytest.approx(means[0] if means[0] > means[1] else 1 - means[1])
     assert judged.matching == "sex_height_weight"
+
+
+def test_the_whitened_margin_is_that_to_all_references_whoever_is_compared(bank):
+    volume = query()
+    labels = [one.label for one in bank.references]
+    used = [i for i, one in enumerate(bank.references) if not one.family or one.severity >= 0.5]
+    whiten = whitening(bank.volumes[used], [labels[i] for i in used], SECTION.shrinkage)
+    own = whiten.apply(volume.volume[None])[0]
+    cosines = {i: cosine(own, whiten.apply(bank.volumes[i][None])[0]) for i in used}
+    hq = np.mean([cosines[i] for i in used if labels[i] == HQ])
+    lq = np.mean([cosines[i] for i in used if labels[i] != HQ])
+    judge = Judge(bank, SECTION)
+    for person in (STRANGER, Person("another", "M", 190.0, 110.0), Person("unknown")):
+        found = judge.volume(volume, person).similarities
+        assert found.margin_whitened[0] == pytest.approx(hq - lq, abs=1e-5)
 
 
 def test_slices_are_compared_with_those_at_the_same_place(bank):

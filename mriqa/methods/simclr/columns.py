@@ -54,8 +54,8 @@ SIMILARITY_COLUMNS = (
     Column(
         "simclr_margin_whitened",
         "float64",
-        "simclr_margin of embeddings whitened with the covariance of the stratum's references "
-        "within their classes. quality_score rests on it.",
+        "The margin of embeddings whitened with the covariance of the stratum's references within "
+        "their classes, to all of these references. quality_score rests on it.",
         better="higher",
         bounds=(-2, 2),
     ),
@@ -88,13 +88,13 @@ _REFERENCES = (
     Column(
         "simclr_nearest_hq",
         "string",
-        "The most similar of its HQ references (whitened): series_id, volume.",
+        "The most similar HQ reference of its stratum (whitened): series_id, volume.",
     ),
     Column(
         "simclr_nearest_lq",
         "string",
-        "The most similar of its LQ references (whitened): series_id, volume, and the simulated "
-        "artifact's family and severity.",
+        "The most similar LQ reference of its stratum (whitened): series_id, volume, and the "
+        "simulated artifact's family and severity.",
     ),
 )
 

@@ -2,7 +2,9 @@
 
 [S] Mean cosine similarity to 20 HQ and 20 LQ references; class = the larger mean; SIM = the
 similarity (class HQ) or 1 - similarity (class LQ). [P] The margin of the two means, also of
-whitened embeddings; slices are compared with the slices at the same place of the references.
+whitened embeddings, there to all references of the stratum: what a person's size does to an
+embedding is levelled, and more references than 20 and 20 make the means surer. Slices are compared
+with the slices at the same place of the references.
 """
 
 from dataclasses import dataclass
@@ -48,7 +50,7 @@ class Similarities:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The references that one person is compared with, most similar person first."""
+    """References to compare with; where they are `matching` a person, the most similar first."""
 
     hq: Indices
     lq: Indices
@@ -86,12 +88,13 @@ class Judge:
         chosen = compared.choose(person)
         query = np.asarray(embedding, np.float32)[None]
         raw = _means(unit(query), compared.volumes, chosen)
-        hq, lq = _cosines(unit(compared.whiten.apply(query)), compared.whitened, chosen)
+        everyone = compared.everyone
+        hq, lq = _cosines(unit(compared.whiten.apply(query)), compared.whitened, everyone)
         return Judged(
             Similarities(*raw, hq.mean(axis=1) - lq.mean(axis=1)),
             chosen.matching,
-            compared.bank.references[chosen.hq[int(hq[0].argmax())]].name,
-            compared.bank.references[chosen.lq[int(lq[0].argmax())]].name,
+            compared.bank.references[everyone.hq[int(hq[0].argmax())]].name,
+            compared.bank.references[everyone.lq[int(lq[0].argmax())]].name,
         )
 
     def slices(self, embedding: VolumeEmbedding, person: Person) -> Similarities:
@@ -104,7 +107,7 @@ class Judge:
         table = compared.slice_table
         values[:2, body] = _slice_means(unit(query), table.raw, table, places, chosen)
         whitened = unit(table.whiten.apply(query))
-        hq, lq = _slice_means(whitened, table.whitened, table, places, chosen)
+        hq, lq = _slice_means(whitened, table.whitened, table, places, compared.everyone)
         values[2, body] = hq - lq
         return Similarities(*values)
 
@@ -129,6 +132,11 @@ class _Compared:
         self.volumes = unit(bank.volumes)
         self.whitened = unit(self.whiten.apply(bank.volumes))
         self._table: SliceTable | None = None
+
+    @property
+    def everyone(self) -> Chosen:
+        """All references that are compared with."""
+        return Chosen(*self._classes, "")
 
     def choose(self, person: Person) -> Chosen:
         people, section = self.bank.people, self._section
