@@ -133,6 +133,16 @@ class Plan:
         """The learned methods that are switched on."""
         return Learned(self.config, self.root)
 
+    def untrained(self) -> list[str]:
+        """Methods whose model may be due: also where indexing, still to come, pins anew."""
+        if self.config.training.retrain and not self.is_indexed():
+            return list(self.methods)
+        return self.learned.untrained()
+
+    def unbanked(self) -> list[str]:
+        """Methods whose bank may be due: all, where indexing may still find references changed."""
+        return self.learned.unbanked() if self.is_indexed() else list(self.methods)
+
     @property
     def methods(self) -> tuple[str, ...]:
         """Learned methods that are switched on."""

@@ -1,7 +1,8 @@
 """Putting in order what the learned methods left: models, banks, embeddings, their scores.
 
 Only for the holder of the results' lock. What is damaged goes, so that it is due; what a person who
-withdrew left in any model's bank or embeddings goes too. Models themselves stay (docs/learned_methods.md).
+withdrew left in any model's bank or embeddings goes too. Models themselves stay: see
+docs/learned_methods.md.
 """
 
 import hashlib

@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from mriqa.cohort.manifest import SHARD_INDEX_NAME, SHARD_INDEX_SCHEMA
+from mriqa.cohort.manifest import COHORT_SCHEMA, SHARD_INDEX_NAME, SHARD_INDEX_SCHEMA
 from mriqa.errors import ConfigError, UserError
 from mriqa.files import write_parquet
+from mriqa.run.learned import note_made_from
 from mriqa.run.plan import ROOT_VARIABLE, STAGE_MODULES, find_root, make_plan, shell_prefix
+from mriqa.training.manifest import pin_training
 
 CONFIG = {
     "results": "results",
@@ -72,6 +74,54 @@ def test_the_mark_depends_on_the_cohort_section_alone(tmp_path: Path) -> None:
     other_cohort = make_plan({**CONFIG, "cohort": {**CONFIG["cohort"], "seed": 1}}, tmp_path)
     assert other_score.index_mark == plan.index_mark != other_cohort.index_mark
     assert not plan.is_indexed()
+
+
+def test_what_indexing_may_make_due_is_due_before_it(tmp_path: Path) -> None:
+    """Plain snakemake reads the rules before it indexes, and cannot know what that will find."""
+    raw = {**CONFIG, "methods": ["simclr"]}
+    plan = make_plan(raw, tmp_path)
+    assert plan.unbanked() == plan.untrained() == ["simclr"]
+    row = dict.fromkeys(COHORT_SCHEMA.names) | {
+        "series_id": "a", "subject": "a", "contrast": "T1w", "source_path": "a", "shard": 0,
+        "source_kind": "nifti", "size_bytes": 1, "mtime_ns": 1, "split": "train",
+    }  # fmt: skip
+    table = pa.Table.from_pylist([row], schema=COHORT_SCHEMA)
+    write_parquet(tmp_path / "results" / "cohort.parquet", table)
+    pin_training(tmp_path / "results", "simclr", plan.config.simclr.pretraining, retrain=False)
+    model = tmp_path / "results" / plan.learned.model("simclr")
+    (model / "bank").mkdir(parents=True)
+    (model / "provenance.json").write_text("{}")
+    references = tmp_path / "results" / "references"
+    references.mkdir()
+    (references / "simclr.tsv").write_text("series_id\na\n")
+    note_made_from(model / "bank", plan.learned.bank_digest("simclr"))
+    assert (plan.untrained(), plan.unbanked()) == ([], ["simclr"])
+    assert make_plan({**raw, "training": {"retrain": True}}, tmp_path).untrained() == ["simclr"]
+    (tmp_path / "results" / plan.index_mark).parent.mkdir()
+    (tmp_path / "results" / plan.index_mark).write_text("")
+    assert (plan.untrained(), plan.unbanked()) == ([], [])
+
+
+def test_the_mark_follows_what_methods_learn(tmp_path: Path) -> None:
+    off = make_plan(CONFIG, tmp_path)
+    on = make_plan({**CONFIG, "methods": ["simclr"]}, tmp_path)
+    deeper = {"pretraining": {"gamma": 0.5}, "reference": {"copies": 9}}
+    other = make_plan({**CONFIG, "methods": ["simclr"], "simclr": deeper}, tmp_path)
+    compared = make_plan(
+        {**CONFIG, "methods": ["simclr"], "simclr": {"reference": {"copies": 9}}}, tmp_path
+    )
+    assert len({one.index_mark for one in (off, on, other)}) == 3
+    assert compared.index_mark == on.index_mark
+    assert make_plan({**CONFIG, "simclr": deeper}, tmp_path).index_mark == off.index_mark
+
+
+def test_a_training_job_asks_for_its_share_of_a_machine(tmp_path: Path) -> None:
+    how = {"workers": 5, "nodes": 2, "threads": 3, "feed_workers": 1, "mem_mb": 1000}
+    job = make_plan({**CONFIG, "training": how}, tmp_path).training
+    assert job.threads == 3 * (3 + 1)
+    assert job.resources["nodes"] == job.resources["tasks"] == 2
+    assert [job.mem_mb(SimpleNamespace(), attempt=attempt) for attempt in (1, 2)] == [1000, 2000]
+    assert job.runtime(SimpleNamespace(), attempt=3) == 3 * 1440
 
 
 @pytest.mark.parametrize("section", STAGE_MODULES)

@@ -37,7 +37,7 @@ rule build_bank:
     log:
         "logs/reference/{method}/{model_id}.log",
     wildcard_constraints:
-        method=one_of(PLAN.learned.unbanked()),
+        method=one_of(PLAN.unbanked()),
     conda:
         "../envs/mriqa.yaml"
     threads: PLAN.threads("rate")

@@ -14,7 +14,7 @@ rule train_method:
     log:
         "logs/train/{method}/{model_id}.log",
     wildcard_constraints:
-        method=one_of(PLAN.learned.untrained()),
+        method=one_of(PLAN.untrained()),
     conda:
         "../envs/mriqa.yaml"
     threads: PLAN.training.threads
