@@ -268,12 +268,17 @@ def listens(host: str, port: int) -> bool:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that says something of its own; srun only repeats the exit code."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "no log"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said")
+    said = [
+        line.strip()
+        for line in lines
+        if line.strip() and not line.startswith(("srun: ", "slurmstepd"))
+    ]
+    return said[-1] if said else "nothing was said"
 
 
 class Tail:

@@ -23,7 +23,7 @@ RUN_VARIABLE = "MRIQA_RAY_RUN"
 OBJECT_STORE_BYTES = 80_000_000  # Ray's least is 75 MB; nothing of ours goes through it
 RAYS_OWN = "r"
 """Folder in a private one: Ray lets everybody write to its own."""
-FIRST_PORT, PORTS = 12_000, 20_000  # below the ports that the kernel hands out
+FIRST_PORT, PORTS = 20_000, 12_000  # below the ports that the kernel hands out
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -152,6 +152,8 @@ def _start(ray: PrivateRay, node: Node) -> list[str]:
         f"--node-ip-address={node.address}", f"--num-cpus={node.workers}",
         f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={ray.temporary / RAYS_OWN}",
         "--include-log-monitor=false",
+        # any free port: Ray's own choice is one fixed range, whoever else is on the machine
+        "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
 
 
@@ -191,7 +193,11 @@ def ray_environment(
         "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         # a node whose head is gone ends itself soon
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+        # a busy machine takes its time to start ten Python processes
+        "RAY_worker_register_timeout_seconds": "300",
+        "RAY_agent_register_timeout_ms": "300000",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
