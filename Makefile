@@ -23,7 +23,7 @@ $(BIN)/python:
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing mriqa into $(VENV) (a minute or two, once)"
+	@echo "Installing mriqa into $(VENV): torch, MONAI and Ray among it, 2 GB or more, some minutes, once"
 	@$(PIP) --quiet --editable .
 	@touch $@
 
@@ -33,7 +33,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test
-	@echo "Installing the peers that the benchmarks compare with (torch is large)"
+	@echo "Installing the peers that the benchmarks compare with"
 	@$(PIP) --quiet --editable '.[test,bench]'
 	@touch $@
 
