@@ -5,20 +5,23 @@ Chromium shows nothing of a data URI beyond 2 MiB, in which a page has 4 charact
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from PIL import Image
 
 from mriqa.report.mosaic import data_uri
-from mriqa.report.pictures import Picture, Pictures
+from mriqa.report.pictures import Picture
 
 MAX_PAGE_BYTES = 1_500_000
 """Of the small copy: a data URI of it stays some 100 kB below 2 MiB."""
 QUALITY = 70
 ATTEMPTS = 6
+Key = TypeVar("Key")
 
 
-def shrink(pictures: Pictures, budget_bytes: int) -> dict[tuple[str, int], Picture]:
+def shrink(pictures: Mapping[Key, Picture], budget_bytes: int) -> dict[Key, Picture]:
     """The same pictures, each at most its even share of `budget_bytes` of the page, or left out."""
     share = budget_bytes // max(1, len(pictures))
     return {key: _shrunk(picture, share) for key, picture in pictures.items()}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 _VOID = frozenset({"meta", "img", "br", "hr", "input", "link"})
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9:-]*")
-_NUMBER = re.compile(r"–|[\d.,]+%?")
+_NUMBER = re.compile(r"–|[+−]?[\d.,]+%?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

@@ -77,14 +77,16 @@ def grey(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.uin
     return np.asarray(np.clip(scaled, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
-def mosaic(slices: NDArray[np.uint8], spacing_mm: tuple[float, float], tile: int) -> Image.Image:
-    """Slices (n, y, x) in rows of four, square voxels; longer side of a slice ≤ `tile` pixels."""
-    n_slices, rows, columns = slices.shape
-    height_mm, width_mm = rows * spacing_mm[0], columns * spacing_mm[1]
-    finest = max(rows, columns, height_mm / spacing_mm[1], width_mm / spacing_mm[0])
+def mosaic(
+    slices: NDArray[np.uint8], spacing_mm: tuple[float, float], tile: int, columns: int = COLUMNS
+) -> Image.Image:
+    """Slices (n, y, x) in rows of `columns`, square voxels; longer side of one ≤ `tile` pixels."""
+    n_slices, n_rows, n_columns = slices.shape
+    height_mm, width_mm = n_rows * spacing_mm[0], n_columns * spacing_mm[1]
+    finest = max(n_rows, n_columns, height_mm / spacing_mm[1], width_mm / spacing_mm[0])
     scale = min(tile, max(LEAST_TILE, math.ceil(finest))) / max(height_mm, width_mm)
     size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
-    across = min(COLUMNS, n_slices)
+    across = min(columns, n_slices)
     down = math.ceil(n_slices / across)
     step = (size[0] + GAP, size[1] + GAP)
     canvas = Image.new("L", (across * step[0] - GAP, down * step[1] - GAP), GAP_GREY)

@@ -86,7 +86,7 @@ def _shards(summary: Summary) -> Html:
 
 def scores(summary: Summary) -> Html:
     """Distribution of quality_score by contrast and site, and the table of ratings."""
-    limits = _thresholds(summary)
+    limits = summary.thresholds
     panels = []
     unrated = [overall.contrast for overall in summary.overall if not overall.counts["ok"]]
     for overall in summary.overall:
@@ -100,7 +100,7 @@ def scores(summary: Summary) -> Html:
     return section(
         "scores",
         "Scores by contrast and site",
-        _meaning(limits),
+        _meaning(limits, bool(summary.methods)),
         _legend(),
         element("div", *panels, class_="panels") if panels else note("There are no rated volumes."),
         note(f"Without any rated volume: {', '.join(unrated)}.") if unrated else None,
@@ -108,24 +108,22 @@ def scores(summary: Summary) -> Html:
     )
 
 
-def _thresholds(summary: Summary) -> tuple[float | None, float | None]:
-    settings = summary.run.get("settings", {})
-    low, high = settings.get("fail_below"), settings.get("pass_from")
-    return (
-        float(low) if isinstance(low, int | float) else None,
-        float(high) if isinstance(high, int | float) else None,
-    )
-
-
-def _meaning(limits: tuple[float | None, float | None]) -> Html:
+def _meaning(limits: tuple[float | None, float | None], is_learned: bool) -> Html:
     low, high = limits
     cuts = "" if low is None or high is None else f" Fail is below {low:g}, pass from {high:g}."
-    return element(
-        "p",
-        "quality_score goes from 0 to 1, higher is better. Without a learned model it says how "
-        "unusual a volume is, on the bad side, among volumes of the same stratum: a rank to look "
-        f"by, not a calibrated probability.{cuts}",
+    unusual = (
+        "it says how unusual a volume is, on the bad side, among volumes of the same stratum: a "
+        "rank to look by, not a calibrated probability."
     )
+    if is_learned:
+        text = (
+            "Of volumes that SimCLR has rated it is 1 − the severity of artifacts that is to be "
+            "expected, calibrated on simulated ones. Of the others, which have no references, "
+            f"{unusual}"
+        )
+    else:
+        text = f"Without a learned model {unusual}"
+    return element("p", f"quality_score goes from 0 to 1, higher is better. {text}{cuts}")
 
 
 def _legend() -> Html:

@@ -6,6 +6,8 @@ hash) and send nothing anywhere. All text from the cohort is escaped (`mriqa.rep
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,67 +18,142 @@ from mriqa.report.compact import MAX_PAGE_BYTES, shrink
 from mriqa.report.connection import connected
 from mriqa.report.gallery import gallery
 from mriqa.report.html import Html, element, joined
+from mriqa.report.learned import METHOD, read_learned
+from mriqa.report.likeness import gather_opinions, poor_references
+from mriqa.report.model import Learned, model_section
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
 from mriqa.report.picks import Pick, pick_random, pick_worst
-from mriqa.report.pictures import Picture, Pictures, take_pictures, tile_pixels
+from mriqa.report.pictures import Picture, take_pictures, tile_pixels
+from mriqa.report.reference_pictures import PART, Place, find_places, take_reference_pictures
 from mriqa.report.summary import Summary, summarise
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when the page changes: `report` then runs again."""
 
 COMPACT_NOTE = "Small copy with reduced pictures; the full page is report/index.html."
 NAVIGATION = {
     "overview": "Overview", "scores": "Scores", "reasons": "Flags", "pictures": "Pictures",
-    "failures": "Failures", "provenance": "Provenance", "query": "Ask the tables",
+    "model": "Model", "failures": "Failures", "provenance": "Provenance", "query": "Ask the tables",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page shows, but for the pictures; `learned` is None without a learned method.
+
+    `places` are those of the series that references are made of.
+    """
+
+    title: str
+    summary: Summary
+    worst: Sequence[Pick]
+    random: Sequence[Pick]
+    learned: Learned | None
+    places: Mapping[str, Place]
+
+    @property
+    def picks(self) -> list[Pick]:
+        """Both lists."""
+        return [*self.worst, *self.random]
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the references shown beside the worst, as often as they are shown."""
+        shown = self.worst if self.learned else ()
+        return [name for pick in shown if pick.likeness for name in pick.likeness.references]
+
+    @property
+    def n_pictures(self) -> float:
+        """Pictures on the page, those of references counting PART each."""
+        return len(self.picks) + PART * len(self.references)
+
+    def page(self, shown: "Shown", note: str = "") -> str:
+        """The whole page as text; `note` stands below its title."""
+        bank = self.learned.model.references if self.learned else None
+        hq = frozenset(bank.hq_names) if bank else frozenset[str]()
+        sections = [
+            overview(self.summary),
+            scores(self.summary),
+            reasons(self.summary),
+            gallery(self.worst, self.random, shown.volumes, shown.references, hq),
+            model_section(self.learned) if self.learned else None,
+            failures(self.summary),
+            provenance(self.summary, self.learned.model if self.learned else None),
+            questions(is_learned=self.learned is not None),
+        ]
+        return document(self.title, self.summary, [one for one in sections if one], note)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures: of volumes by series_id and volume, of references by name."""
+
+    volumes: dict[tuple[str, int], Picture]
+    references: dict[str, Picture]
+
+    def bytes_in(self, content: Content) -> int:
+        """Of all pictures, each as often as it is shown."""
+        volumes = (self.volumes[pick.series_id, pick.volume] for pick in content.picks)
+        references = (self.references[name] for name in content.references)
+        return sum(len(one.uri or "") for one in (*volumes, *references))
+
+    def shrunk(self, share: float) -> "Shown":
+        """The same, a volume's picture of at most `share` bytes, a reference's of PART of it."""
+        return Shown(
+            shrink(self.volumes, int(share * len(self.volumes))),
+            shrink(self.references, int(PART * share * len(self.references))),
+        )
 
 
 def write_report(results: Path, section: ReportSection) -> Path:
     """Write `results/report/index.html` from the tables and stores of `results`; returns its path.
 
     Also `compact.html`, the same with pictures small enough for `snakemake --report`. Size and
-    memory do not grow with the cohort: aggregates, and `section.worst` + `section.random` pictures.
-    A store that cannot be read costs its picture only. Raises UserError without tables.
+    memory do not grow with the cohort: aggregates, `section.worst` + `section.random` pictures, and
+    where a learned method has rated, two references beside each of the worst. A store, model or
+    bank that cannot be read costs its picture or its part only. Raises UserError without tables.
     """
-    with connected(results) as connection:
-        summary = summarise(connection, results)
-        worst = pick_worst(connection, section.worst)
-        random = pick_random(connection, section.random, section.seed)
-    picks = [*worst, *random]
-    pictures = _pictures(results, picks)
+    content = gather_content(results, section)
+    shown = take_all_pictures(results, content)
+    full = content.page(shown)
     target = results / "report" / "index.html"
-
-    def page(shown: Pictures, note: str = "") -> str:
-        pictured = gallery(worst, random, shown)
-        return document(section.title, summary, _sections(summary, pictured), note)
-
-    full = page(pictures)
-    uses = [(pick.series_id, pick.volume) for pick in picks]
-    in_pictures = sum(len(pictures[key].uri or "") for key in uses)
-    budget = MAX_PAGE_BYTES - (len(full.encode()) - in_pictures) - len(COMPACT_NOTE)
-    small = shrink(pictures, budget * len(pictures) // max(1, len(uses)))
-    write_text(target.with_name("compact.html"), page(small, COMPACT_NOTE))
+    budget = MAX_PAGE_BYTES - (len(full.encode()) - shown.bytes_in(content)) - len(COMPACT_NOTE)
+    small = shown.shrunk(max(0, budget) / max(1.0, content.n_pictures))
+    write_text(target.with_name("compact.html"), content.page(small, COMPACT_NOTE))
     write_text(target, full)
     return target
 
 
-def _sections(summary: Summary, pictured: Html) -> list[Html]:
-    return [
-        overview(summary),
-        scores(summary),
-        reasons(summary),
-        pictured,
-        failures(summary),
-        provenance(summary),
-        questions(),
-    ]
+def gather_content(results: Path, section: ReportSection) -> Content:
+    """All that the tables say, and what lies on disk of the learned method."""
+    with connected(results) as connection:
+        summary = summarise(connection, results)
+        worst = pick_worst(connection, section.worst)
+        random = pick_random(connection, section.random, section.seed)
+        named = summary.methods.get(METHOD)
+        if named is None:
+            return Content(section.title, summary, worst, random, None, {})
+        model = read_learned(results, named)
+        opinions = gather_opinions(connection, *summary.thresholds)
+        known = model.references.by_name.values() if model.references else ()
+        hq = [(one.series_id, one.volume) for one in known if one.family is None]
+        learned = Learned(model, opinions, poor_references(connection, hq), summary.thresholds)
+        places = find_places(connection, known)
+    return Content(section.title, summary, worst, random, learned, places)
 
 
-def _pictures(results: Path, picks: list[Pick]) -> dict[tuple[str, int], Picture]:
-    once = {(pick.series_id, pick.volume): pick for pick in picks}
-    taken = take_pictures(results, once.values(), tile_pixels(len(once)))
-    return dict(track(taken, len(once), "report", "pictures"))
+def take_all_pictures(results: Path, content: Content) -> Shown:
+    """Each volume and reference that the page shows, once."""
+    once = {(pick.series_id, pick.volume): pick for pick in content.picks}
+    tile = tile_pixels(len(once) + PART * len(content.references))
+    names = list(dict.fromkeys(content.references))
+    bank = content.learned.model.references if content.learned else None
+    known = bank.by_name if bank else {}
+    taken = take_pictures(results, once.values(), tile)
+    volumes = dict(track(taken, len(once), "report", "pictures"))
+    made = take_reference_pictures(results, names, known, content.places, tile)
+    return Shown(volumes, dict(track(made, len(names), "report", "references")))
 
 
 def document(title: str, summary: Summary, sections: list[Html], note: str = "") -> str:
@@ -95,7 +172,7 @@ def document(title: str, summary: Summary, sections: list[Html], note: str = "")
         "body",
         element("a", "Skip to the content", href="#content", class_="skip"),
         _header(title, summary, note),
-        _navigation(),
+        _navigation(sections),
         element("main", *sections, id="content"),
         _footer(summary),
         element("script", Html(script)),
@@ -132,9 +209,11 @@ def _header(title: str, summary: Summary, note: str) -> Html:
     )
 
 
-def _navigation() -> Html:
+def _navigation(sections: Sequence[Html]) -> Html:
     links = [
-        element("li", element("a", text, href=f"#{anchor}")) for anchor, text in NAVIGATION.items()
+        element("li", element("a", text, href=f"#{anchor}"))
+        for anchor, text in NAVIGATION.items()
+        if any(one.startswith(f'<section id="{anchor}"') for one in sections)
     ]
     return element("nav", element("ul", *links), aria_label="Sections")
 

@@ -1,5 +1,7 @@
 """Small parts that the sections of the page share."""
 
+from collections.abc import Mapping
+
 from mriqa.report.html import Child, Html, element
 
 SIGNS = {"pass": "✓", "questionable": "?", "fail": "✕"}
@@ -50,3 +52,25 @@ def rounded(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:.2e}"
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """`+0.31` or `−0.31`; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """`0.310`; a dash for None."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def facts(pairs: Mapping[str, Child], class_: str = "facts") -> Html:
+    """Names and values as a list of definitions."""
+    parts = [
+        element(tag, value)
+        for pair in pairs.items()
+        for tag, value in zip(("dt", "dd"), pair, strict=True)
+    ]
+    return element("dl", *parts, class_=class_)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mriqa.rating.rate import RATED_METRICS
 from mriqa.rating.robust import Z_LIMIT, RatedMetric, adverse_z
 from mriqa.report.connection import quoted, records
+from mriqa.report.likeness import COLUMNS as LIKENESS_COLUMNS
+from mriqa.report.likeness import Likeness, selected
 
 WORST_METRICS = 3
 DROPOUT = "body_slice_dropout"
@@ -37,6 +39,7 @@ class Pick:
     """A volume to be shown; `place` counts from 1 in its list.
 
     `darkest_slice` lacks most signal against its neighbours; None where slices were not measured.
+    `likeness` is None where SimCLR has not rated it.
     """
 
     place: int
@@ -50,13 +53,17 @@ class Pick:
     quality_score: float | None
     rating: str | None
     flag_reason: str | None
+    rating_source: str | None = None
+    metrics_score: float | None = None
+    likeness: Likeness | None = None
     oddities: tuple[Oddity, ...] = ()
     darkest_slice: int | None = None
 
 
 _COLUMNS = (
-    "series_id, volume, shard, contrast, site, stratum, status, quality_score, rating, flag_reason"
-)
+    "series_id", "volume", "shard", "contrast", "site", "stratum", "status", "quality_score",
+    "rating", "flag_reason", "rating_source", "metrics_score",
+)  # fmt: skip
 
 
 def pick_worst(connection: duckdb.DuckDBPyConnection, count: int) -> list[Pick]:
@@ -68,7 +75,7 @@ def pick_worst(connection: duckdb.DuckDBPyConnection, count: int) -> list[Pick]:
           SELECT series_id, min(quality_score) AS quality_score, shard
           FROM volumes WHERE status = 'ok' AND quality_score IS NOT NULL GROUP BY series_id, shard
           ORDER BY quality_score, series_id LIMIT ?)
-        SELECT {_COLUMNS} FROM volumes SEMI JOIN lowest USING (series_id, quality_score)
+        SELECT {_columns(connection)} FROM volumes SEMI JOIN lowest USING (series_id, quality_score)
         WHERE status = 'ok'
         QUALIFY row_number() OVER (PARTITION BY series_id ORDER BY volume) = 1
         ORDER BY quality_score, series_id
@@ -83,7 +90,8 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
     rows = records(
         connection,
         f"""
-        SELECT {_COLUMNS} FROM volumes WHERE status IN ('ok', 'no_reference') AND volume IS NOT NULL
+        SELECT {_columns(connection)} FROM volumes
+        WHERE status IN ('ok', 'no_reference') AND volume IS NOT NULL
         ORDER BY md5(concat_ws('/', ?::VARCHAR, series_id, volume)) LIMIT ?
         """,  # noqa: S608
         [seed, count],
@@ -91,12 +99,22 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
     return _picks(connection, rows)
 
 
+def _columns(connection: duckdb.DuckDBPyConnection) -> str:
+    return selected(connection, (*_COLUMNS, *LIKENESS_COLUMNS))
+
+
 def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[Pick]:
     odd = oddities(connection, [row for row in rows if row["status"] == "ok"])
     darkest = darkest_slices(connection, [row["series_id"] for row in rows])
     keys = [(row["series_id"], row["volume"]) for row in rows]
     return [
-        Pick(**row, place=place, oddities=odd.get(key, ()), darkest_slice=darkest.get(key))
+        Pick(
+            **{name: row[name] for name in _COLUMNS},
+            place=place,
+            likeness=Likeness.of_row(row),
+            oddities=odd.get(key, ()),
+            darkest_slice=darkest.get(key),
+        )
         for place, (row, key) in enumerate(zip(rows, keys, strict=True), start=1)
     ]
 
@@ -132,7 +150,7 @@ def oddities(
     volumes have any.
     """
     available = {row["column_name"] for row in records(connection, "DESCRIBE volumes")}
-    metrics = tuple(metric for metric in RATED_METRICS if _columns(metric) <= available)
+    metrics = tuple(metric for metric in RATED_METRICS if _needed(metric) <= available)
     strata = sorted({row["stratum"] for row in rows if row["stratum"] is not None})
     if not metrics or not strata:
         return {}
@@ -149,7 +167,7 @@ def _oddities_of(
     metrics: tuple[RatedMetric, ...],
     wanted: set[tuple[str, int]],
 ) -> dict[tuple[str, int], tuple[Oddity, ...]]:
-    columns = sorted(set().union(*(_columns(metric) for metric in metrics)))
+    columns = sorted(set().union(*(_needed(metric) for metric in metrics)))
     names = ", ".join(quoted(column) for column in columns)
     table = connection.sql(
         f"SELECT series_id, volume, {names} FROM volumes "  # noqa: S608
@@ -167,7 +185,7 @@ def _oddities_of(
     }
 
 
-def _columns(metric: RatedMetric) -> set[str]:
+def _needed(metric: RatedMetric) -> set[str]:
     """What the z-score of a metric is computed from."""
     return {metric.name} | ({metric.stands_in_for} if metric.stands_in_for else set())
 

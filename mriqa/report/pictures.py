@@ -1,15 +1,16 @@
 """Pictures of picked volumes, read from the Zarr stores of a results folder."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.images.store import StoredSeries, open_store
-from mriqa.report.mosaic import caption, data_uri, grey, hung, mosaic, slices_shown
+from mriqa.report.mosaic import COLUMNS, caption, data_uri, grey, hung, mosaic, slices_shown
 from mriqa.report.picks import Pick
 
 WINDOW_PERCENTILE = 99.5
@@ -35,8 +36,11 @@ Pictures = Mapping[tuple[str, int], Picture]
 """Pictures by series_id and volume."""
 
 
-def tile_pixels(n_pictures: int) -> int:
-    """Longer side of a slice, so that the page's size does not grow with the pictures."""
+def tile_pixels(n_pictures: float) -> int:
+    """Longer side of a slice, so that the page's size does not grow with the pictures.
+
+    A picture of fewer slices counts as the part that it is of one of eight.
+    """
     scale = min(1.0, (FULL_SIZE_PICTURES / max(1, n_pictures)) ** 0.5)
     return max(MIN_TILE, int(MAX_TILE * scale))
 
@@ -51,29 +55,56 @@ def take_pictures(
 
 def take_picture(results: Path, pick: Pick, tile: int) -> Picture:
     """The mosaic of one volume; never raises for what is wrong with the store."""
-    place = f"zarr/{shard_name(pick.shard)}.zarr"
+    return from_store(
+        results,
+        pick.shard,
+        pick.series_id,
+        lambda series: picture_of(series, pick.volume, tile, pick.darkest_slice),
+    )
+
+
+def from_store(
+    results: Path, shard: int, series_id: str, take: Callable[[StoredSeries], Picture]
+) -> Picture:
+    """`take` of a stored series, or why there is no picture; never raises."""
+    place = f"zarr/{shard_name(shard)}.zarr"
     if not (results / place).is_dir():
-        return Picture(None, 0, 0, "", f"{place} is not there")
+        return missing(f"{place} is not there")
     try:
-        series = open_store(results / place).series(pick.series_id)
-        return picture_of(series, pick.volume, tile, pick.darkest_slice)
+        return take(open_store(results / place).series(series_id))
     except Exception as error:  # whatever ails one store must not cost the page
-        reason = str(error).replace(f"{results}/", "") or type(error).__name__
-        return Picture(None, 0, 0, "", reason)
+        return missing(str(error).replace(f"{results}/", "") or type(error).__name__)
+
+
+def missing(problem: str) -> Picture:
+    """No picture, and why."""
+    return Picture(None, 0, 0, "", problem)
 
 
 def picture_of(
     series: StoredSeries, volume: int, tile: int, with_slice: int | None = None
 ) -> Picture:
     """Slices of one volume in grey, from its least value to the foreground's 99.5th percentile."""
-    known = series.attributes
-    shown = slices_shown(known.shape_zyx[0], with_slice)
+    shown = slices_shown(series.attributes.shape_zyx[0], with_slice)
     slices = np.stack([series.slice(volume, z) for z in shown])
+    return drawn(slices, shown, series, volume, tile)
+
+
+def drawn(
+    slices: NDArray[np.float32],
+    shown: Sequence[int],
+    series: StoredSeries,
+    volume: int,
+    tile: int,
+    columns: int = COLUMNS,
+) -> Picture:
+    """`slices` (n, y, x), those called `shown`, with orientation and window of a stored volume."""
+    known = series.attributes
     in_plane = (known.spacing_mm[1], known.spacing_mm[2])
     slices, in_plane = hung(slices, known.stored_orientation[1:], in_plane)
     high = known.percentile(volume, WINDOW_PERCENTILE)
     finite = slices[np.isfinite(slices)]
     low = float(finite.min()) if finite.size else 0.0
-    image = mosaic(grey(slices, low, math.nan if high is None else high), in_plane, tile)
+    image = mosaic(grey(slices, low, math.nan if high is None else high), in_plane, tile, columns)
     text = caption(shown, known.shape_zyx[0])
     return Picture(data_uri(image), image.width, image.height, text)

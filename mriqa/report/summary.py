@@ -21,6 +21,7 @@ MAX_FAILURES = 200
 MAX_PROBLEMS = 50
 MAX_TEXT = 400
 OTHERS = "(others)"
+_JSON = ("settings", "library_versions", "methods")
 
 Row: TypeAlias = dict[str, Any]
 
@@ -64,6 +65,21 @@ class Summary:
     n_problems: int
     run: Row
     has_cohort: bool
+
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """Learned methods behind the tables, and the model_id of each."""
+        return {str(name): str(named) for name, named in self.run.get("methods", {}).items()}
+
+    @property
+    def thresholds(self) -> tuple[float | None, float | None]:
+        """quality_score is `fail` below the first, `pass` from the second on; None: not known."""
+        settings = self.run.get("settings", {})
+        low, high = settings.get("fail_below"), settings.get("pass_from")
+        return (
+            float(low) if isinstance(low, int | float) else None,
+            float(high) if isinstance(high, int | float) else None,
+        )
 
 
 def summarise(connection: duckdb.DuckDBPyConnection, results: Path) -> Summary:
@@ -251,7 +267,7 @@ def _run(connection: duckdb.DuckDBPyConnection) -> Row:
     if not rows:
         return {}
     run = rows[0]
-    return {**run, **{key: _parsed(run.get(key)) for key in ("settings", "library_versions")}}
+    return {**run, **{key: _parsed(run.get(key)) for key in _JSON}}
 
 
 def _parsed(text: str | None) -> Row:

@@ -1,0 +1,189 @@
+"""What lies on disk of a learned method: its model, what it was trained on, its references.
+
+Nothing here raises for what is missing or damaged: the page says so in a sentence and goes on.
+"""
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mriqa.errors import MriqaError
+from mriqa.methods.simclr.bank import LEAST_SEVERITY, Reference
+from mriqa.methods.simclr.calibration import Calibration
+from mriqa.methods.simclr.matching import Person
+from mriqa.methods.simclr.references import LIST_NAME
+from mriqa.training.manifest import DIGITS, FOLDER, model_id, read_pinned
+
+METHOD = "simclr"
+Json = Mapping[str, Any]
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class StratumReferences:
+    """The references of one stratum and how margins become scores there."""
+
+    stratum: str
+    references: tuple[Reference, ...]
+    calibration: Calibration | None
+
+    @property
+    def n_hq(self) -> int:
+        """High-quality volumes."""
+        return sum(one.family is None for one in self.references)
+
+    @property
+    def n_lq(self) -> int:
+        """Simulated copies that volumes are compared with."""
+        return sum(bool(one.family) and one.severity >= LEAST_SEVERITY for one in self.references)
+
+    @property
+    def n_mild(self) -> int:
+        """Milder copies, which serve the calibration alone."""
+        return len(self.references) - self.n_hq - self.n_lq
+
+    @property
+    def n_subjects(self) -> int:
+        """Subjects that they are of."""
+        return len({one.person.subject for one in self.references})
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference bank without its embeddings; see `mriqa.methods.simclr.bank`."""
+
+    strata: Mapping[str, StratumReferences]
+    too_few: Mapping[str, int]
+    notes: tuple[str, ...]
+    section: Json
+
+    @cached_property
+    def by_name(self) -> dict[str, Reference]:
+        """By the name that the tables have."""
+        return {one.name: one for stratum in self.strata.values() for one in stratum.references}
+
+    @property
+    def hq_names(self) -> list[str]:
+        """Of the high-quality ones: `series_id volume`."""
+        return [name for name, one in self.by_name.items() if one.family is None]
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The pinned list of a model: series by contrast, and subjects."""
+
+    n_series: int
+    n_subjects: int
+    contrasts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as far as it can be read; `problems` says what could not.
+
+    `trained_on` is None where its list of training series has been replaced by another.
+    `confirmed` counts the lines of the proposed list of references by what a person says of them
+    (`yes`, `no`, `n/a`); None where the list is a trusted one.
+    """
+
+    model_id: str
+    pretraining: Json
+    metrics: Json
+    provenance: Json
+    trained_on: TrainedOn | None
+    references: References | None
+    confirmed: Mapping[str, int] | None
+    problems: tuple[str, ...]
+
+
+def read_learned(results: Path, named: str) -> Model:
+    """The model called `named` (a model_id of the tables) in `results`."""
+    folder = results / "models" / METHOD / named
+    problems: list[str] = []
+
+    def told(read: Callable[[], Read], what: str) -> Read | None:
+        try:
+            return read()
+        except FileNotFoundError:
+            problems.append(f"{what} is not there")
+        except (MriqaError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = str(error).replace(f"{results}/", "") or type(error).__name__
+            problems.append(f"{what} cannot be read ({reason})")
+        return None
+
+    config, metrics, provenance = (
+        told(partial(_json, folder / name), f"models/{METHOD}/{named}/{name}") or {}
+        for name in ("config.json", "metrics.json", "provenance.json")
+    )
+    bank = told(lambda: _references(folder / "bank"), f"models/{METHOD}/{named}/bank/bank.json")
+    pretraining = config.get("pretraining") or {}
+    trained_on = None
+    if pretraining and provenance:
+        what = f"the list of training series of {named}"
+        trained_on = told(lambda: _trained_on(results, pretraining, provenance), what)
+    confirmed = None
+    if bank is not None and bank.section.get("trusted") is None:
+        listed = f"references/{LIST_NAME}"
+        confirmed = told(lambda: _confirmed(results / listed), listed)
+    return Model(
+        named, pretraining, metrics, provenance, trained_on, bank, confirmed, tuple(problems)
+    )
+
+
+def _json(path: Path) -> Json:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
+def _references(folder: Path) -> References:
+    content = _json(folder / "bank.json")
+    strata = [_stratum(one) for one in content["strata"]]
+    return References(
+        {one.stratum: one for one in strata},
+        dict(content["too_few"]),
+        tuple(map(str, content["notes"])),
+        dict(content["section"]),
+    )
+
+
+def _stratum(content: Json) -> StratumReferences:
+    references = tuple(
+        Reference(**{**one, "person": Person(**one["person"]), "severity": float(one["severity"])})
+        for one in content["references"]
+    )
+    fitted = content["calibration"]
+    calibration = None if fitted is None else Calibration.from_json(fitted)
+    return StratumReferences(str(content["stratum"]), references, calibration)
+
+
+def _trained_on(results: Path, pretraining: Json, provenance: Json) -> TrainedOn | None:
+    """Of the pinned list; None if it is no more the one behind the model.
+
+    The settings are taken as they were written down, so that a later version of mriqa, whose
+    settings are more, still finds the list.
+    """
+    settings = json.dumps(pretraining, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:DIGITS]
+    path = results / FOLDER / f"{METHOD}-{digest}.parquet"
+    if not path.is_file():
+        return None
+    pinned = read_pinned(path)
+    version = int(provenance["format_version"])
+    if model_id(METHOD, settings, pinned, version) != provenance["model_id"]:
+        return None
+    contrasts = Counter(one.contrast for one in pinned)
+    return TrainedOn(len(pinned), len({one.subject for one in pinned}), dict(contrasts))
+
+
+def _confirmed(path: Path) -> dict[str, int]:
+    text = path.read_text(encoding="utf-8-sig")
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return dict(Counter((row.get("confirmed") or "n/a").strip() for row in rows))

@@ -1,0 +1,303 @@
+"""The section of the page about the learned model: what it learned, compares with, and gave."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+from mriqa.methods.simclr.bank import LEAST_SEVERITY
+from mriqa.report.curves import calibration_chart
+from mriqa.report.html import Child, Html, element, joined, table
+from mriqa.report.learned import Model, References
+from mriqa.report.likeness import UNJUDGED, Opinions, Stratum
+from mriqa.report.parts import badge, count, decimal, facts, identifier, note, section, share
+from mriqa.report.summary import RATINGS, Row
+
+MAX_PANELS = 12
+MAX_NOTES = 20
+MEANINGS = {
+    "loss": "NT-Xent, lower is better",
+    "alignment": "mean squared distance of the two views of a slice, 0 to 4, lower is better",
+    "uniformity": "how evenly views spread, −8 to 0, lower is better; 0 is collapse",
+    "gradient_norm": "of the last steps",
+}
+LEARNED = (
+    "encoder", "views", "view_px", "gamma", "artifact_share", "temperature", "projection", "batch",
+    "accumulate", "learning_rate", "seed",
+)  # fmt: skip
+"""Settings of pretraining that are shown, in this order."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """All that the page says of the learned method; `poor` are HQ references rated no `pass`."""
+
+    model: Model
+    opinions: Opinions
+    poor: Sequence[Row]
+    thresholds: tuple[float | None, float | None]
+
+
+def model_section(learned: Learned) -> Html:
+    """Model, references, calibration, and SimCLR's ratings beside those of the metrics."""
+    model = learned.model
+    return section(
+        "model",
+        "Model and references",
+        element(
+            "p",
+            "SimCLR learns without labels what makes two views of a slice alike. A volume is then "
+            "compared with high-quality references (HQ) and with simulated low-quality ones (LQ) "
+            "of its stratum: with those of persons alike in sex, height and weight, as in the "
+            "paper, and after whitening with all of them. quality_score rests on the whitened "
+            "margin; what that says of severity is fitted on the references themselves, each "
+            "judged without its own subject.",
+        ),
+        *(element("p", f"✕ {problem}.", class_="balance bad") for problem in model.problems),
+        *_ratings(learned.opinions),
+        *_training(model),
+        *_bank(learned),
+        *_calibrations(learned),
+    )
+
+
+def _ratings(opinions: Opinions) -> list[Html | None]:
+    total = sum(opinions.sources.values())
+    names = {"simclr": "SimCLR", "metrics": "the metrics", None: "nobody: no reference"}
+    order = sorted(opinions.sources, key=lambda name: (name is None, -opinions.sources[name]))
+    rows = [
+        [names.get(name, str(name)), count(opinions.sources[name]),
+         share(opinions.sources[name], total)]
+        for name in order
+    ]  # fmt: skip
+    return [
+        element("h3", "Who rated"),
+        table("Measured volumes by what rated them", ["rated by", "volumes", "share"], rows),
+        *_agreement(opinions),
+    ]
+
+
+def _agreement(opinions: Opinions) -> list[Html | None]:
+    crossed = opinions.crossed
+    if not crossed:
+        return []
+    both = sum(n for (_, other), n in crossed.items() if other != UNJUDGED)
+    same = sum(n for (own, other), n in crossed.items() if own == other)
+    head = ["rated by SimCLR", *(f"metrics: {name}" for name in RATINGS), f"metrics: {UNJUDGED}"]
+    rows = [
+        [badge(own), *(count(crossed.get((own, other), 0)) for other in (*RATINGS, UNJUDGED))]
+        for own in RATINGS
+    ]
+    said = (
+        f"Of {count(both)} volumes that both have judged, {count(same)} ({share(same, both)}) have "
+        "the same rating. Agreement is no accuracy: the metrics see what is unusual in the "
+        "stratum, SimCLR what is like the simulated artifacts."
+    )
+    caption = "Volumes rated by SimCLR, by what metrics_score alone would have said"
+    return [note(said), table(caption, head, rows), _disagreements(opinions.disagreements)]
+
+
+def _disagreements(rows: Sequence[Row]) -> Html | None:
+    if not rows:
+        return None
+    listed = table(
+        "Volumes on which SimCLR and the metrics differ most",
+        ["series_id", "volume", "SimCLR", "metrics", "rating"],
+        [
+            [identifier(row["series_id"]), row["volume"], decimal(row["quality_score"], 2),
+             decimal(row["metrics_score"], 2), badge(row["rating"])]
+            for row in rows
+        ],
+        class_="sortable",
+    )  # fmt: skip
+    return element("details", element("summary", "Where they differ most"), listed)
+
+
+def _training(model: Model) -> list[Html | None]:
+    learned, numbers = model.pretraining, model.metrics
+    on = model.trained_on
+    steps = numbers.get("steps")
+    shown: dict[str, Child] = {"model_id": identifier(model.model_id)}
+    if on is None and learned:
+        shown["trained on"] = "a list of series that is not there any more"
+    elif on is not None:
+        by = ", ".join(f"{count(n)} {name}" for name, n in sorted(on.contrasts.items()))
+        shown["trained on"] = (
+            f"{count(on.n_series)} series of {count(on.n_subjects)} subjects ({by})"
+        )
+    if isinstance(steps, int) and "batch" in learned:
+        slices = steps * learned["batch"] * learned.get("accumulate", 1)
+        shown["trained for"] = f"{count(steps)} steps, {count(slices)} slices seen, two views each"
+    settings = {name: str(learned[name]) for name in LEARNED if name in learned}
+    shown["settings"] = ", ".join(f"{name} {value}" for name, value in settings.items()) or None
+    return [element("h3", "Training"), facts(shown), _end_values(model)]
+
+
+def _end_values(model: Model) -> Html | None:
+    rows = [
+        [name, decimal(float(value), 4), _meaning(name, model.pretraining)]
+        for name, value in model.metrics.items()
+        if name != "steps" and isinstance(value, int | float)
+    ]
+    if not rows:
+        return None
+    title = "At the end of training (running means of about the last 50 steps)"
+    return table(title, ["", "value", "meaning"], rows)
+
+
+def _meaning(name: str, pretraining: Mapping[str, object]) -> str:
+    text, batch = MEANINGS.get(name, ""), pretraining.get("batch")
+    if name == "loss" and isinstance(batch, int):
+        text += f"; {log(2 * batch - 1):.2f} is that of views that tell nothing"
+    return text
+
+
+def _bank(learned: Learned) -> list[Html | None]:
+    bank = learned.model.references
+    if bank is None:
+        return []
+    rated = {one.name: one for one in learned.opinions.strata}
+    explained = note(
+        f"LQ are copies of HQ volumes with a simulated artifact of severity {LEAST_SEVERITY:g} or "
+        "more; milder copies serve the calibration alone. The paper's similarity is to at most "
+        f"{bank.section.get('per_class', '?')} of each. ",
+        _confirmed(learned.model),
+    )
+    return [
+        element("h3", "References"),
+        explained,
+        _bank_table(bank, rated),
+        _poor(learned.poor),
+        *_without(learned.opinions, bank),
+        _notes(bank.notes),
+    ]
+
+
+def _confirmed(model: Model) -> str:
+    said = model.confirmed
+    if said is None:
+        return "The list of HQ references was given (trusted)."
+    total = sum(said.values())
+    return (
+        f"The HQ references were proposed by the metrics; a person has confirmed "
+        f"{count(said.get('yes', 0))} and refused {count(said.get('no', 0))} of {count(total)} "
+        "(references/simclr.tsv)."
+    )
+
+
+def _bank_table(bank: References, rated: Mapping[str, Stratum]) -> Html:
+    strata = sorted(
+        bank.strata.values(),
+        key=lambda one: (
+            -(rated[one.stratum].n_simclr if one.stratum in rated else 0),
+            one.stratum,
+        ),
+    )
+    rows = [
+        [
+            identifier(one.stratum), count(one.n_subjects), count(one.n_hq), count(one.n_lq),
+            count(one.n_mild),
+            count(rated[one.stratum].n_simclr) if one.stratum in rated else "–",
+        ]
+        for one in strata[:MAX_PANELS * 4]
+    ]  # fmt: skip
+    left = len(strata) - len(rows)
+    head = ["stratum", "subjects", "HQ", "LQ", "milder copies", "volumes rated"]
+    more = note(f"and {count(left)} more strata: bank/bank.json") if left else None
+    return joined([table("References by stratum", head, rows, class_="sortable"), more])
+
+
+def _poor(rows: Sequence[Row]) -> Html | None:
+    if not rows:
+        return None
+    listed = table(
+        f"HQ references that are not rated pass themselves ({len(rows)})",
+        ["series_id", "volume", "quality_score", "rating"],
+        [
+            [identifier(row["series_id"]), row["volume"], decimal(row["quality_score"], 2),
+             badge(row["rating"])]
+            for row in rows
+        ],
+    )  # fmt: skip
+    advice = note(
+        "Look at them: a bad reference makes bad volumes look good. To leave one out, write "
+        "`confirmed` no in its line of the list and run again."
+    )
+    return joined([listed, advice])
+
+
+def _without(opinions: Opinions, bank: References) -> list[Html | None]:
+    """Strata that SimCLR could not judge, and what became of their volumes."""
+    strata = [one for one in opinions.strata if one.name not in bank.strata]
+    rows = [
+        [
+            identifier(one.name), count(one.n_volumes), count(one.n_metrics), count(one.n_unrated),
+            _why(bank.too_few.get(one.name), bank),
+        ]
+        for one in strata
+    ]  # fmt: skip
+    if not rows:
+        return []
+    head = ["stratum", "volumes", "rated by the metrics", "no reference", "why"]
+    title = (
+        f"Strata without references ({count(len(rows))}, "
+        f"{count(sum(one.n_volumes for one in strata))} volumes)"
+    )
+    left = opinions.n_strata - len(opinions.strata)
+    more = f"Only the {count(len(opinions.strata))} largest strata of {count(opinions.n_strata)} "
+    return [
+        table(title, head, rows, class_="sortable"),
+        note(more + "are looked at here and in the charts.") if left else None,
+    ]
+
+
+def _why(n_subjects: int | None, bank: References) -> str:
+    if n_subjects is None:
+        return "no HQ reference"
+    least = bank.section.get("min_references", "?")
+    return f"references of {n_subjects} subjects; {least} are needed"
+
+
+def _notes(notes: Sequence[str]) -> Html | None:
+    if not notes:
+        return None
+    left = len(notes) - MAX_NOTES
+    items = [element("li", text) for text in notes[:MAX_NOTES]]
+    if left > 0:
+        items.append(element("li", f"and {count(left)} more: bank/bank.json"))
+    title = element("summary", f"Listed references that are not used ({count(len(notes))})")
+    return element("details", title, element("ul", *items))
+
+
+def _calibrations(learned: Learned) -> list[Html | None]:
+    bank = learned.model.references
+    if bank is None:
+        return []
+    rated = {one.name: one for one in learned.opinions.strata}
+    fitted = [one for one in bank.strata.values() if one.calibration is not None]
+    fitted.sort(
+        key=lambda one: (-(rated[one.stratum].n_simclr if one.stratum in rated else 0), one.stratum)
+    )
+    panels = []
+    for one in fitted[:MAX_PANELS]:
+        assert one.calibration is not None
+        stratum = rated.get(one.stratum)
+        number = count(stratum.n_simclr if stratum else 0)
+        head = element("figcaption", one.stratum, element("span", f"{number} rated"))
+        chart = calibration_chart(one.stratum, one.calibration, stratum, learned.thresholds)
+        panels.append(element("figure", head, chart, class_="panel"))
+    if not panels:
+        return []
+    share_good = bank.section.get("good_share")
+    expected = f" It expects {share_good:.0%} good volumes." if share_good is not None else ""
+    left = len(fitted) - len(panels)
+    return [
+        element("h3", "Calibration"),
+        note(
+            "quality_score (upright, 0 to 1) by the whitened margin, with a band of one standard "
+            "deviation of severity; dashed: the thresholds of the ratings; below: the margins of "
+            f"the cohort's volumes.{expected} It is fitted on simulated artifacts: of others it "
+            "says no more than how like them they look."
+        ),
+        element("div", *panels, class_="panels"),
+        note(f"and {count(left)} more strata.") if left else None,
+    ]
