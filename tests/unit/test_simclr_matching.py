@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.simclr.columns import MATCHING_LEVELS
@@ -107,6 +107,7 @@ persons = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(persons, min_size=2, max_size=25), persons, st.integers(1, 10), st.data())
 def test_as_many_as_there_are_and_none_twice(references, person, count, data):
     name, rows = matched(person, references, least=3, count=count)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.simclr.whitening import HQ, unit, whitening
@@ -78,6 +78,7 @@ def test_one_class_alone_cannot_be_whitened(labels):
         whitening(np.zeros((2, 3)), labels, 0.1)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.01, 1.0))
 def test_the_order_of_references_changes_nothing(seed, shrinkage):
     values, labels = references(n=30)
@@ -87,6 +88,7 @@ def test_the_order_of_references_changes_nothing(seed, shrinkage):
     np.testing.assert_allclose(one.matrix, two.matrix, rtol=1e-6, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_cosines_do_not_depend_on_the_axes_of_the_embedding(seed):
     """Rotating all embeddings rotates the whitened ones: their cosines stay."""

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 WINDOW_SHARE = 0.2
 """The standard deviation at a margin is that of so many of the fitted volumes around it."""
 N_WINDOWS = 25
+MARGIN_DECIMALS = 7
+"""Margins that differ by less are equal: they are means of float32 cosines."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def calibrate(margins: Floats, severities: Floats, good_share: float) -> Calibra
     weights = np.where(
         clean, good_share / np.count_nonzero(clean), (1 - good_share) / np.count_nonzero(~clean)
     )
-    order = np.argsort(margins, kind="stable")
+    margins = np.round(margins, MARGIN_DECIMALS)
+    order = np.lexsort((severities, margins))
     margins, severities, weights = margins[order], severities[order], weights[order]
     knots, first = np.unique(margins, return_index=True)
     total = np.add.reduceat(weights, first)
