@@ -24,7 +24,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mriqa.config.methods import TrainingSection
 from mriqa.errors import MriqaError, UserError
@@ -38,11 +38,17 @@ from mriqa.training.ray_cluster import LOGS, Cluster, Tail, held, last_line, lis
 from mriqa.training.ray_nodes import LOOPBACK, Node, choose_nodes
 from mriqa.training.world import World
 
+if TYPE_CHECKING:
+    from ray.train.torch import TorchConfig
+
 ERROR = "error.json"
 """In Ray's folder: why training cannot go on, written by a worker or the driver."""
 STORAGE = "train"
 """In Ray's folder: where Ray Train keeps its own records; not used, but Ray insists."""
+FAILED = 3
+"""Exit code of a driver that has recorded why."""
 POLL_S = 0.2
+NODE_PATIENCE_S = 3.0
 _GET_INTERFACE_ADDRESS = 0x8915  # SIOCGIFADDR of Linux
 
 
@@ -126,7 +132,7 @@ def _attempt(
             code, lost = _follow(cluster, nodes[0], order, tail)
         finally:
             shutil.rmtree(folder / STORAGE, ignore_errors=True)
-    _raise_recorded(folder)
+    _raise_recorded(folder, lost)
     if code == 0:
         return None
     return lost or f"its driver ended with {code}: {last_line(folder / 'driver.log')}"
@@ -145,15 +151,22 @@ def _follow(
         time.sleep(POLL_S)
         tail.copy()
         lost = cluster.lost()
+    # what took the workers may have been the loss of a node, which is told a little later
+    until = time.monotonic() + NODE_PATIENCE_S
+    while driver.poll() == FAILED and lost is None and time.monotonic() < until:
+        time.sleep(POLL_S)
+        lost = cluster.lost()
     tail.copy()
     return driver.poll(), lost
 
 
-def _raise_recorded(folder: Path) -> None:
-    """Raise what a worker or the driver recorded, if anything."""
+def _raise_recorded(folder: Path, lost: str | None) -> None:
+    """Raise what was recorded; what the driver says only if no loss of a node explains it."""
     try:
         record = json.loads((folder / ERROR).read_text(encoding="utf-8"))
     except OSError:
+        return
+    if lost is not None and record["by"] == "driver":
         return
     raise (UserError if record["user"] else MriqaError)(record["message"])
 
@@ -175,12 +188,15 @@ def worker_log(rank: int) -> str:
 def main() -> None:
     """Entry of the driver process: its argument is the file of its order."""
     order = Order(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    code = 0
     try:
         drive(order)
     except MriqaError as error:
-        record(order, error)
+        if not (Path(order.folder) / ERROR).exists():  # a worker knows better
+            record(order, error, "driver")
+        code = FAILED
     sys.stderr.flush()
-    os._exit(0)  # Ray's threads have nothing to say any more
+    os._exit(code)  # Ray's threads have nothing to say any more
 
 
 def drive(order: Order) -> None:
@@ -188,24 +204,12 @@ def drive(order: Order) -> None:
 
     Raises:
         UserError: The nodes lack GPUs.
-        MriqaError: Training failed more often than it may.
+        MriqaError: Workers failed more often than they may.
+        Exception: Ray was lost.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.backend import Backend
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    class EveryGpu(Backend):
-        """Workers see all GPUs of their node, which NCCL needs to copy between them directly."""
-
-        share_cuda_visible_devices = True
-
-    class OwnGroup(TorchConfig):
-        """Ray's would meet on a port that is open to everybody: `work` joins the group itself."""
-
-        @property
-        def backend_cls(self) -> type[Backend]:
-            return EveryGpu
+    from ray.train.torch import TorchTrainer
 
     host, _, port = order.address.rpartition(":")
     while not listens(host, int(port)):
@@ -216,7 +220,7 @@ def drive(order: Order) -> None:
     trainer = TorchTrainer(
         work,
         train_loop_config=asdict(order),
-        torch_config=OwnGroup(),
+        torch_config=without_group(),
         scaling_config=ScalingConfig(num_workers=order.workers, use_gpu=gpu),
         run_config=RunConfig(
             name=uuid.uuid4().hex,
@@ -226,9 +230,30 @@ def drive(order: Order) -> None:
     )
     try:
         trainer.fit()
-    except ray.train.TrainingFailedError as error:
+    except ray.train.WorkerGroupError as error:
         traceback.print_exc()
         raise MriqaError(explain(error, order)) from error
+
+
+def without_group() -> "TorchConfig":
+    """Ray Train's configuration of torch, but that it joins no process group.
+
+    Ray's group would meet on a port that is open to everybody: `work` joins one of its own.
+    """
+    from ray.train.backend import Backend
+    from ray.train.torch import TorchConfig
+
+    class EveryGpu(Backend):
+        """Workers see all GPUs of their node, which NCCL needs to copy between them directly."""
+
+        share_cuda_visible_devices = True
+
+    class WithoutGroup(TorchConfig):
+        @property
+        def backend_cls(self) -> type[Backend]:
+            return EveryGpu
+
+    return WithoutGroup()
 
 
 def await_resources(order: Order, kind: str, patience_s: float = 180.0) -> None:
@@ -276,9 +301,9 @@ def _one_line(error: BaseException) -> str:
     return f"{type(cause).__name__}: {text[:200]}"
 
 
-def record(order: Order, error: MriqaError) -> None:
-    """Leave an error of ours where mriqa's own process finds it."""
-    content = {"user": isinstance(error, UserError), "message": str(error)}
+def record(order: Order, error: MriqaError, by: str) -> None:
+    """Leave an error of ours, of a `driver` or `worker`, where mriqa's own process finds it."""
+    content = {"user": isinstance(error, UserError), "message": str(error), "by": by}
     write_json(Path(order.folder) / ERROR, content)
 
 
@@ -305,7 +330,7 @@ def work(told: dict[str, Any]) -> None:
             with process_group(order, backend, rank, size):
                 run_worker(job, World.current(), Path(order.run_folder), _unreported)
         except MriqaError as error:
-            record(order, error)
+            record(order, error, "worker")
             raise
         except Exception:
             traceback.print_exc()

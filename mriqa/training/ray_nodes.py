@@ -24,6 +24,24 @@ OBJECT_STORE_BYTES = 80_000_000  # Ray's least is 75 MB; nothing of ours goes th
 RAYS_OWN = "r"
 """Folder in a private one: Ray lets everybody write to its own."""
 FIRST_PORT, PORTS = 20_000, 12_000  # below the ports that the kernel hands out
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # a neighbour that fills the node's memory must not get our workers killed
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    # a node whose head is gone ends itself soon
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
+    # a busy machine takes its time to start ten Python processes
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Ray's default of 15 would give our cores to whatever else runs on the machine
+    "RAY_worker_niceness": "0",
+}
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -187,22 +205,7 @@ def ray_environment(
         "OMP_NUM_THREADS": str(threads),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(ray.token),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # a neighbour that fills the node's memory must not get our workers killed
-        "RAY_memory_monitor_refresh_ms": "0",
-        "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
-        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-        # a node whose head is gone ends itself soon
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "30",
-        # a busy machine takes its time to start ten Python processes
-        "RAY_worker_register_timeout_seconds": "300",
-        "RAY_agent_register_timeout_ms": "300000",
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
-        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        # Ray's default of 15 would give our cores to whatever else runs on the machine
-        "RAY_worker_niceness": "0",
+        **RAY_SETTINGS,
     }
     if alone:
         # Ray's own way (meant for other systems) to stay on the loopback interface

@@ -244,7 +244,7 @@ def test_killed_worker_is_replaced(undisturbed: Checkpoint, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("called", ["gcs_server", "launch_ray"])
 def test_lost_ray_is_started_again(undisturbed: Checkpoint, tmp_path: Path, called: str) -> None:
-    run = Run(tmp_path)
+    run = Run(tmp_path, max_failures=2)
     record = run.record()
     run.wait_until_step(5 * random.randint(1, STEPS // 5 - 4))
     run.kill(called)
