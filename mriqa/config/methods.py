@@ -72,7 +72,10 @@ class ReferenceSection(Section):
         description="Simulated in LQ references.",
     )  # fmt: skip
     copies: int = Field(
-        4, ge=1, description="LQ copies of each HQ volume, at severities from 0 to 1."
+        8, ge=1, description="LQ copies of each HQ volume, at severities from 0 to 1."
+    )
+    copy_slices: int = Field(
+        12, ge=1, description="Slices of a copy that are embedded, evenly spread over the body."
     )
     shrinkage: Fraction = Field(
         0.1, description="Of the covariance that whitens embeddings, towards its diagonal mean."

@@ -8,7 +8,13 @@ from simclr_cohort import image
 from mriqa.config import TrainingSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.methods.simclr import network
-from mriqa.methods.simclr.embed import Intensity, VolumeEmbedding, body_slices, embed_volume
+from mriqa.methods.simclr.embed import (
+    Intensity,
+    VolumeEmbedding,
+    body_slices,
+    embed_volume,
+    spread_over_body,
+)
 from mriqa.methods.simclr.network import Network, make_network, open_network
 from mriqa.training.encoders import make_encoder
 from mriqa.training.views import prepare
@@ -98,6 +104,22 @@ def test_a_volume_is_the_mean_of_its_body_slices():
     found = VolumeEmbedding(slices, body)
     np.testing.assert_allclose(found.volume, slices[[1, 2, 4]].astype(float).mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.places, [0, 0, 1 / 3, 2 / 3, 1, 1], rtol=1e-6)
+
+
+def test_some_slices_alone_are_embedded_as_in_their_volume(encoder):
+    network = make_network(encoder, 0.3, TrainingSection(precision="float32"))
+    volume = image(0)
+    intensity = Intensity.measured(volume, "it")
+    whole = embed_volume(network, volume, intensity, "it")
+    kept = spread_over_body(whole.is_body, 3)
+    body = np.flatnonzero(whole.is_body)
+    assert (len(kept), kept[0], kept[-1]) == (3, body[0], body[-1])
+    some = embed_volume(network, volume, intensity, "it", kept)
+    np.testing.assert_allclose(
+        some.slices.astype(float), whole.slices[kept].astype(float), atol=2e-3
+    )
+    np.testing.assert_array_equal(some.is_body, True)
+    np.testing.assert_array_equal(spread_over_body(whole.is_body, 999), body)
 
 
 def test_intensities_of_a_copy_are_measured_as_those_of_a_stored_volume():

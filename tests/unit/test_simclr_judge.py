@@ -79,9 +79,10 @@ def test_the_whitened_margin_is_that_to_all_references_whoever_is_compared(bank)
     volume = query()
     labels = [one.label for one in bank.references]
     used = [i for i, one in enumerate(bank.references) if not one.family or one.severity >= 0.5]
-    whiten = whitening(bank.volumes[used], [labels[i] for i in used], SECTION.shrinkage)
-    own = whiten.apply(volume.volume[None])[0]
-    cosines = {i: cosine(own, whiten.apply(bank.volumes[i][None])[0]) for i in used}
+    values = np.sign(bank.volumes) * np.abs(bank.volumes) ** 0.5
+    whiten = whitening(values[used], [labels[i] for i in used], SECTION.shrinkage)
+    own = whiten.apply(np.sign(volume.volume) * np.abs(volume.volume)[None] ** 0.5)[0]
+    cosines = {i: cosine(own, whiten.apply(values[i][None])[0]) for i in used}
     hq = np.mean([cosines[i] for i in used if labels[i] == HQ])
     lq = np.mean([cosines[i] for i in used if labels[i] != HQ])
     judge = Judge(bank, SECTION)

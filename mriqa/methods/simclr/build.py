@@ -16,7 +16,7 @@ from mriqa.images.store import ShardStore, open_store
 from mriqa.methods.simclr.bank import LEAST_SEVERITY, Bank, Reference, StratumBank
 from mriqa.methods.simclr.calibration import Calibration, calibrate
 from mriqa.methods.simclr.copies import affected_slices, draw_copies
-from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.embed import VolumeEmbedding, spread_over_body
 from mriqa.methods.simclr.embedder import Embedder
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.matching import fixed_number
@@ -28,7 +28,7 @@ Usable = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Embedded:
-    """A reference, its embedding, and which of its slices (z) are compared with slices."""
+    """A reference, its embedding, and which of the embedded slices are compared with slices."""
 
     reference: Reference
     embedding: VolumeEmbedding
@@ -72,15 +72,20 @@ def build_bank(
 def embed_reference(
     one: HqVolume, store: ShardStore, embedder: Embedder, section: ReferenceSection
 ) -> list[Embedded]:
-    """An HQ volume and its simulated copies. Raises SeriesError if one cannot be embedded."""
+    """An HQ volume and its simulated copies. Raises SeriesError if one cannot be embedded.
+
+    Of a copy some slices are enough: their mean is nearly that of all, and more copies say more.
+    """
     stored = store.series(one.series_id)
     clean = embedder.embed_stored(stored, one.volume)
     order = fixed_number(section.seed, "order", one.series_id, one.volume)
     reference = Reference(one.series_id, one.volume, one.person, order)
     made = [Embedded(reference, clean, clean.is_body)]
     image, attributes = stored.volume(one.volume), stored.attributes
+    kept = spread_over_body(clean.is_body, section.copy_slices)
+    name = f"{one.series_id} {one.volume}"
     for artifact in draw_copies(one.series_id, one.volume, image, attributes, section):
-        copy = embedder.embed_copy(image, attributes, f"{one.series_id} {one.volume}", artifact)
+        copy = embedder.embed_copy(image, attributes, name, artifact, kept)
         named = replace(
             reference,
             order=fixed_number(section.seed, "order", one.series_id, one.volume, artifact.seed),
@@ -88,7 +93,7 @@ def embed_reference(
             severity=artifact.severity,
             artifact=artifact.to_json(),
         )
-        made.append(Embedded(named, copy, copy.is_body & affected_slices(artifact)))
+        made.append(Embedded(named, copy, copy.is_body & affected_slices(artifact)[kept]))
     return made
 
 

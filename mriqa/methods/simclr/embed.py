@@ -80,18 +80,33 @@ class Encoder(Protocol):
 
 
 def embed_volume(
-    encoder: Encoder, volume: NDArray[np.float32], intensity: Intensity, what: str
+    encoder: Encoder,
+    volume: NDArray[np.float32],
+    intensity: Intensity,
+    what: str,
+    kept: NDArray[np.intp] | None = None,
 ) -> VolumeEmbedding:
-    """The embedding of `volume` (z, y, x).
+    """The embedding of `volume` (z, y, x), or of its slices `kept` alone.
 
     Raises SeriesError (internal) if the encoder gives what is no number.
     """
+    is_body = body_slices(volume, intensity.threshold)
+    if kept is not None:
+        volume, is_body = volume[kept], is_body[kept]
+        is_body = is_body if is_body.any() else np.ones_like(is_body)
     slices = encoder.encode(volume, intensity.upper)
     with np.errstate(over="ignore"):
         stored = slices.astype(np.float16)
     if not np.isfinite(stored).all():
         raise SeriesError(ErrorCode.INTERNAL, f"{what}: its embedding is not finite")
-    return VolumeEmbedding(stored, body_slices(volume, intensity.threshold))
+    return VolumeEmbedding(stored, is_body)
+
+
+def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
+    """At most `count` body slices, evenly spread, the first and the last among them."""
+    body = np.flatnonzero(is_body)
+    chosen = np.linspace(0, len(body) - 1, min(count, len(body)))
+    return np.asarray(body[np.rint(chosen).astype(np.intp)], dtype=np.intp)
 
 
 def body_slices(volume: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:

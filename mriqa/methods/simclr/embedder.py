@@ -40,15 +40,23 @@ class Embedder:
         return found
 
     def embed_copy(
-        self, image: NDArray[np.float32], attributes: SeriesAttributes, key: str, artifact: Artifact
+        self,
+        image: NDArray[np.float32],
+        attributes: SeriesAttributes,
+        key: str,
+        artifact: Artifact,
+        kept: NDArray[np.intp],
     ) -> VolumeEmbedding:
-        """The embedding of a simulated copy of `image`. Raises SeriesError if there is none."""
-        drawn = hashlib.sha256(artifact.to_json().encode()).hexdigest()[:16]
+        """The embedding of the slices `kept` of a simulated copy of `image`.
+
+        Raises SeriesError if there is none.
+        """
+        drawn = hashlib.sha256(f"{artifact.to_json()} {kept.tolist()}".encode()).hexdigest()[:16]
         key, state = f"{key} {drawn}", fingerprint(attributes)
         found = self._cache.get(key, state)
         if found is None:
             copy = simulate_copy(image, attributes, artifact)
-            found = embed_volume(self.encoder, copy, Intensity.measured(copy, key), key)
+            found = embed_volume(self.encoder, copy, Intensity.measured(copy, key), key, kept)
             self._cache.put(key, state, found)
         return found
 

@@ -17,7 +17,7 @@ from mriqa.config import ReferenceSection
 from mriqa.methods.simclr.bank import StratumBank, without
 from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Indices, Person, choose_matching, nearest
-from mriqa.methods.simclr.whitening import HQ, Embeddings, Whitening, unit, whitening
+from mriqa.methods.simclr.whitening import HQ, Embeddings, Whitening, levelled, unit, whitening
 
 Floats = NDArray[np.float64]
 KEPT_WITHOUT = 2
@@ -89,7 +89,8 @@ class Judge:
         query = np.asarray(embedding, np.float32)[None]
         raw = _means(unit(query), compared.volumes, chosen)
         everyone = compared.everyone
-        hq, lq = _cosines(unit(compared.whiten.apply(query)), compared.whitened, everyone)
+        whitened = unit(compared.whiten.apply(levelled(query)))
+        hq, lq = _cosines(whitened, compared.whitened, everyone)
         return Judged(
             Similarities(*raw, hq.mean(axis=1) - lq.mean(axis=1)),
             chosen.matching,
@@ -106,7 +107,7 @@ class Judge:
         query = embedding.slices[body].astype(np.float32)
         table = compared.slice_table
         values[:2, body] = _slice_means(unit(query), table.raw, table, places, chosen)
-        whitened = unit(table.whiten.apply(query))
+        whitened = unit(table.whiten.apply(levelled(query)))
         hq, lq = _slice_means(whitened, table.whitened, table, places, compared.everyone)
         values[2, body] = hq - lq
         return Similarities(*values)
@@ -128,9 +129,10 @@ class _Compared:
             np.flatnonzero((bank.labels != HQ) & bank.compared),
         )
         rows = np.concatenate(self._classes)
-        self.whiten = whitening(bank.volumes[rows], bank.labels[rows].tolist(), section.shrinkage)
+        values = levelled(bank.volumes)
+        self.whiten = whitening(values[rows], bank.labels[rows].tolist(), section.shrinkage)
         self.volumes = unit(bank.volumes)
-        self.whitened = unit(self.whiten.apply(bank.volumes))
+        self.whitened = unit(self.whiten.apply(values))
         self._table: SliceTable | None = None
 
     @property
@@ -172,10 +174,11 @@ class SliceTable:
         """Of the references of `bank`, whitened by those that are compared with."""
         used = bank.compared[bank.owner]
         labels = bank.labels[bank.owner[used]].tolist()
-        whiten = whitening(bank.slices[used], labels, shrinkage)
+        values = levelled(bank.slices)
+        whiten = whitening(values[used], labels, shrinkage)
         first = np.cumsum(bank.counts) - bank.counts
         return cls(
-            unit(bank.slices), unit(whiten.apply(bank.slices)), whiten, bank.places, first,
+            unit(bank.slices), unit(whiten.apply(values)), whiten, bank.places, first,
             bank.counts,
         )  # fmt: skip
 

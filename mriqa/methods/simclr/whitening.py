@@ -70,6 +70,16 @@ def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
     return np.asarray(solve_triangular(factor, np.eye(size), lower=True), dtype=np.float64)
 
 
+def levelled(embeddings: NDArray[np.floating]) -> Embeddings:
+    """The square root of every value, with its sign: to be taken before whitening.
+
+    [P] An embedding's values are means of rectified ones, which vary the more the larger they are;
+    whitening supposes the same variation everywhere. Measured in docs/results: better than without.
+    """
+    values = np.asarray(embeddings, np.float32)
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)), dtype=np.float32)
+
+
 def unit(embeddings: NDArray[np.floating]) -> Embeddings:
     """Rows of length 1; a row of zeros stays zero."""
     values = np.asarray(embeddings, np.float32)
