@@ -5,12 +5,13 @@ Every test really runs Snakemake, training included.
 
 import hashlib
 import json
+import re
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from test_interruptions import kill_everything, token_of, wait_for
@@ -24,6 +25,8 @@ from tiny_cohort import (
     write_participants,
     write_subject,
 )
+
+from mriqa.run.lock import run_processes
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -50,6 +53,16 @@ def bank_series(cohort: Cohort) -> set[str]:
     (path,) = cohort.results.glob("models/simclr/*/bank/bank.json")
     strata = json.loads(path.read_text())["strata"]
     return {one["series_id"] for stratum in strata for one in stratum["references"]}
+
+
+def differing(one: dict[str, pa.Table], other: dict[str, pa.Table]) -> set[str]:
+    """Columns of the tables that are not equal."""
+    return {
+        f"{name}.{column}"
+        for name, table in one.items()
+        for column in table.column_names
+        if not table[column].equals(other[name][column])
+    }
 
 
 @pytest.fixture
@@ -158,15 +171,15 @@ def test_another_reference_section_and_an_edited_list_train_nothing(rated: Cohor
     assert stages(rated.run()) == again
     assert changed(before, rated.mtimes(*METRICS, *TRAINING, "references/*")) == set()
     listed = rated.results / "references" / "simclr.tsv"
-    lines = listed.read_text().splitlines()
-    edited = "\n".join([*lines[:-1], lines[-1].replace("\tn/a", "\tno")]) + "\n"
-    listed.write_text(edited.replace(lines[-1], lines[-1][: -len("n/a")] + "no"))
+    *kept, last = listed.read_text().splitlines()
+    edited = "\n".join([*kept, last.removesuffix("n/a") + "no"]) + "\n"
+    listed.write_text(edited)
     assert stages(rated.run()) == again
-    assert lines[-1].split("\t")[0] not in bank_series(rated)
-    write_subject(rated.folder / "bids", 8)
-    rated.run()
-    assert lines[-1][: -len("n/a")] + "no" in listed.read_text(), "what a person wrote stays"
-    assert changed(before, rated.mtimes(*TRAINING)) & set(before) <= set(rated.mtimes(*METRICS))
+    assert last.split("\t")[0] not in bank_series(rated)
+    assert listed.read_text() == edited, "what a person wrote stays"
+    assert changed(before, rated.mtimes(*METRICS, *TRAINING, "references/*")) == {
+        "references/simclr.tsv"
+    }
 
 
 @pytest.mark.slow
@@ -200,7 +213,7 @@ def test_what_was_deleted_or_damaged_is_made_again(rated: Cohort) -> None:
     assert "scores/simclr/shard-00001.parquet cannot be read" in output
     assert {"train", "reference"} <= stages(output)
     assert weights(rated) == before
-    assert rated.tables() == tables
+    assert differing(rated.tables(), tables) == set()
     shutil.rmtree(model / "bank")
     assert stages(rated.run()) == {"reference", "rate", "merge", "report"}
     shutil.rmtree(model)
@@ -209,44 +222,51 @@ def test_what_was_deleted_or_damaged_is_made_again(rated: Cohort) -> None:
     assert weights(rated) == before, "trained from the first step, it is the same model"
 
 
+def run_folders(cohort: Cohort) -> set[Path]:
+    return set((cohort.results / "training" / "simclr").glob("simclr-*"))
+
+
 @pytest.mark.slow
 def test_killed_in_training_it_goes_on_at_its_checkpoint(rated: Cohort) -> None:
+    old = run_folders(rated)
     rated.edit_config("iterations: 4", "iterations: 40")
-    process = rated.start()
-    wait_for(lambda: any(rated.results.glob("training/simclr/*/checkpoints/step-*02.pt")), process)
-    time.sleep(0.5)
+    until = ("--", "--until", "train_method")
+    process = rated.start(*until)
+    wait_for(lambda: has_checkpoint(run_folders(rated) - old), process)
     kill_everything(process, token_of(rated))
-    (run_folder,) = [
-        path.parent.parent
-        for path in rated.results.glob("training/simclr/*/checkpoints/*.pt")
-        if path.parent.parent.name != "gone" and not (
-            rated.results / "models" / "simclr" / path.parent.parent.name / "config.json"
-        ).exists()
-    ][:1]  # fmt: skip
+    (run_folder,) = run_folders(rated) - old
     reached = max(int(path.stem[5:]) for path in run_folder.glob("checkpoints/step-*.pt"))
     assert 2 <= reached < 40
-    kept = {path.name for path in run_folder.glob("checkpoints/*.pt")}
-    until = ("--", "--until", "train_method")
-    rated.run(*until)
+    assert run_folder.name not in weights(rated)
+    assert "was killed; going on where it was" in rated.run(*until)
     finished = weights(rated)[run_folder.name]
-    lines = (run_folder / "log").read_text()
-    assert "40/40 steps" in lines
-    assert kept
+    job = rated.results / "logs" / "train" / "simclr" / f"{run_folder.name}.log"
+    going_on = re.search(r"training goes on from .*step-(\d+)\.pt", job.read_text())
+    assert going_on
+    assert int(going_on[1]) == reached
     shutil.rmtree(run_folder)
     shutil.rmtree(rated.results / "models" / "simclr" / run_folder.name)
     rated.run(*until)
     assert weights(rated)[run_folder.name] == finished, "as if nobody had killed it"
 
 
+def has_checkpoint(folders: set[Path]) -> bool:
+    return any(path for folder in folders for path in folder.glob("checkpoints/step-*.pt"))
+
+
 @pytest.mark.slow
-def test_a_stopped_training_leaves_no_process(rated: Cohort) -> None:
+def test_a_stopped_training_leaves_no_process_and_no_model(rated: Cohort) -> None:
+    old, before = run_folders(rated), weights(rated)
     rated.edit_config("iterations: 4", "iterations: 400")
     process = rated.start()
-    wait_for(lambda: any(rated.results.glob("logs/train/simclr/*.log")), process)
+    wait_for(lambda: has_checkpoint(run_folders(rated) - old), process)
+    token = token_of(rated)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=120)[0]
     assert process.returncode == 1
     assert "stopped by SIGTERM" in output
+    assert run_processes(token) == []
+    assert weights(rated) == before
 
 
 @pytest.mark.slow
