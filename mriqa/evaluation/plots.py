@@ -33,7 +33,7 @@ def plot_auc(path: Path, records: Sequence[Record], levels: Mapping[str, Any]) -
           families, columns, with_n=True)  # fmt: skip
     axes.set_title("AUC of quality_score: degraded against clean", fontsize=11)
     axes.set_xlabel("severity")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_measures(path: Path, records: Sequence[Record]) -> None:
@@ -48,7 +48,7 @@ def plot_measures(path: Path, records: Sequence[Record]) -> None:
           measures, families, with_n=False)  # fmt: skip
     axes.tick_params(axis="x", rotation=45)
     axes.set_title("AUC of each measure, all severities", fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _heat(
@@ -112,9 +112,10 @@ def plot_severity(path: Path, volumes: pd.DataFrame) -> None:
         panel.tick_params(labelbottom=True)  # the lowest of its column
     figure.supxlabel("severity (grey: clean)", fontsize=9)
     figure.supylabel("quality_score", fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)

@@ -206,7 +206,11 @@ def _stratum(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Stra
 
 def without(bank: StratumBank, subject: str) -> StratumBank:
     """`bank` without all that is of `subject`."""
-    kept = bank.people.subject != subject
+    return subset(bank, bank.people.subject != subject)
+
+
+def subset(bank: StratumBank, kept: NDArray[np.bool_]) -> StratumBank:
+    """The references of `bank` that `kept` (n) marks, with its calibration."""
     of_slices = kept[bank.owner]
     return replace(
         bank,

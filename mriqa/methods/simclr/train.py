@@ -40,12 +40,20 @@ def train(
     """
     pinned = read_pinned(pin_path(results, METHOD, settings))
     check_id(model_id, settings, pinned)
-    job = make_job(results, model_id, pinned, settings, training)
+    folder = results / "models" / METHOD / model_id
     run_folder = results / "training" / METHOD / model_id
+    return train_into(folder, run_folder, results, model_id, pinned, settings, training)
+
+
+def train_into(
+    folder: Path, run_folder: Path, results: Path, model_id: str, pinned: list[PinnedSeries],
+    settings: PretrainingSection, training: TrainingSection,
+) -> Path:  # fmt: skip
+    """Train on the `pinned` series of `results`, in `run_folder`; write and return `folder`."""
+    job = make_job(results, model_id, pinned, settings, training)
     trained = launch(job, run_folder, training)
     net = make_net(settings)
     net.load_state_dict(trained.weights)
-    folder = results / "models" / METHOD / model_id
     config = {"method": METHOD, "pretraining": settings.model_dump(mode="json")}
     metrics = {"steps": trained.step, **trained.watched}
     origin = Origin(model_id, pinned_sha256(pinned), settings.seed, FORMAT_VERSION)

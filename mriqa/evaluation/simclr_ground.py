@@ -1,0 +1,154 @@
+"""What the experiments stand on: a finished run, its truth, and which volumes test it.
+
+Test volumes are clean by the truth table, of test subjects, or of validation subjects who lent no
+reference; nothing of them was trained on.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mriqa.cohort.manifest import read_cohort
+from mriqa.config import Config, section_json
+from mriqa.errors import UserError
+from mriqa.evaluation.simclr_settings import ModeSection
+from mriqa.evaluation.truth import CLEAN, match, read_truth
+from mriqa.methods.simclr.bank import Bank, read_bank
+from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.methods.simclr.references import HqVolume as Scan
+from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
+from mriqa.methods.simclr.train import METHOD
+from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
+
+LEAST_SUBJECTS = 3
+"""A stratum with fewer test subjects tests nothing."""
+_COLUMNS = (
+    "series_id", "subject", "volume", "status", "stratum", "split", "shard", "sex", "height_cm",
+    "weight_kg", "metrics_score", "run_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A finished run: its model, bank and pinned series, and its volumes with their truth.
+
+    `volumes` has a row a rated volume that the truth names: _COLUMNS, `true_family`,
+    `breath_hold`.
+    """
+
+    results: Path
+    config: Config
+    model_id: str
+    pinned: list[PinnedSeries]
+    bank: Bank
+    volumes: pd.DataFrame
+
+    @property
+    def trained_subjects(self) -> frozenset[str]:
+        """Subjects that the run's model has seen."""
+        return frozenset(one.subject for one in self.pinned)
+
+    @property
+    def folder(self) -> Path:
+        """Of models and embeddings that the experiments make."""
+        return self.results / "experiments" / METHOD
+
+
+def read_ground(config: Config) -> Ground:
+    """What `mriqa run` has left in `config.results`.
+
+    Raises UserError if SimCLR is off, there is no truth, or the run is not finished.
+    """
+    if METHOD not in config.methods:
+        raise UserError("methods: simclr is not switched on; set methods: [simclr] and run")
+    if config.evaluation.truth is None:
+        raise UserError("evaluation.truth: not set; the experiments must know which scans are good")
+    results, section = config.results, config.simclr.pretraining
+    pinned = read_pinned(pin_path(results, METHOD, section))
+    own = model_id(METHOD, section_json(section), pinned, TRAIN_VERSION)
+    bank = read_bank(results / "models" / METHOD / own / "bank")
+    return Ground(results, config, own, pinned, bank, _volumes(results, config.evaluation.truth))
+
+
+def _volumes(results: Path, truth: Path) -> pd.DataFrame:
+    path = results / "tables" / "volumes.parquet"
+    try:
+        table = pq.read_table(path, columns=list(_COLUMNS)).to_pandas()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such table; run `mriqa run CONFIG` first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run again") from None
+    table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
+    rows = match(read_truth(truth), table).volumes
+    rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]
+    return rows.sort_values(["series_id", "volume"], ignore_index=True)
+
+
+def scan_of(row: Mapping[Any, Any]) -> Scan:
+    """A row of `Ground.volumes` as a scan."""
+
+    def known(name: str) -> float | None:
+        value = float(row[name]) if row[name] is not None else math.nan
+        return value if math.isfinite(value) else None
+
+    sex = row["sex"]
+    person = Person(
+        row["subject"],
+        sex if isinstance(sex, str) else None,
+        known("height_cm"),
+        known("weight_kg"),
+    )
+    return Scan(row["series_id"], int(row["volume"]), row["stratum"], int(row["shard"]), person)
+
+
+def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
+    """One clean volume a subject and stratum, of at most `mode.subjects` subjects.
+
+    Test subjects before validation subjects, else in an order that `seed` draws. Raises UserError
+    if no stratum with a bank has enough.
+    """
+    rows = ground.volumes
+    paired = rows["breath_hold"].map({True: True, False: True}).notna()
+    rows = rows[(rows["true_family"] == CLEAN) & ~paired]
+    judges = frozenset[str]().union(*(one.subjects for one in ground.bank.strata.values()))
+    free = ~rows["subject"].isin(judges | ground.trained_subjects)
+    rows = rows[free & rows["split"].isin(["test", "validation"])]
+    rows = rows[rows["stratum"].isin(list(ground.bank.strata))]
+    rows = rows.drop_duplicates(["subject", "stratum"])
+    late = rows["split"] != "test"
+    order = [fixed_number(seed, "test", subject) for subject in rows["subject"]]
+    rows = rows.assign(late=late, order=order).sort_values(["late", "order"])
+    counts = rows["stratum"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    strata = [str(name) for name, count in counts.items() if count >= LEAST_SUBJECTS]
+    rows = rows[rows["stratum"].isin(strata[: mode.strata])]
+    chosen = rows["subject"].drop_duplicates().head(mode.subjects)
+    found = [scan_of(row) for row in rows[rows["subject"].isin(chosen)].to_dict("records")]
+    if not found:
+        raise UserError(
+            f"no stratum with references has {LEAST_SUBJECTS} clean subjects in test or validation "
+            f"that are neither references nor trained on (there are: "
+            f"{dict(counts) or 'none'}); lower simclr.reference.proposed or raise "
+            "cohort.split.test"
+        )
+    return sorted(found, key=lambda one: (one.shard, one.series_id, one.volume))
+
+
+def choose_references(ground: Ground, strata: list[str], hq_volumes: int | None) -> list[Scan]:
+    """The HQ volumes of the run's own banks of `strata`, at most `hq_volumes` of each."""
+    cohort = read_cohort(ground.results / "cohort.parquet")
+    shards = dict(zip(*(cohort[name].to_pylist() for name in ("series_id", "shard")), strict=True))
+    found = []
+    for stratum in strata:
+        listed = [one for one in ground.bank.strata[stratum].references if one.family is None]
+        listed = sorted(listed, key=lambda one: one.order)[:hq_volumes]
+        found += [
+            Scan(one.series_id, one.volume, stratum, shards[one.series_id], one.person)
+            for one in listed
+        ]
+    return sorted(found, key=lambda one: (one.shard, one.series_id, one.volume))
