@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import synthetic_learned as learned
 import synthetic_tables as synthetic
 from PIL import Image
 
@@ -41,11 +42,12 @@ def chromium():
     pytest.skip("no Chromium here (Debian: apt-get install chromium)")
 
 
-def browse(chromium, page, *flags):
+def browse(chromium, page, *flags, fragment=""):
     """Run Chromium on a page; returns what it printed and what its console said."""
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run(
-            [chromium, *QUIET, f"--user-data-dir={profile}", *flags, page.as_uri()],
+            [chromium, *QUIET, f"--user-data-dir={profile}", *flags,
+             page.as_uri() + fragment],
             capture_output=True, text=True, timeout=120, check=True,
             env={**os.environ, "HOME": profile},
         )  # fmt: skip
@@ -92,23 +94,28 @@ window.addEventListener("load", () => {
 """
 
 
-def with_probe(page, target):
-    """A copy of the page that also runs PROBE, allowed by its hash."""
-    digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+def with_probe(page, target, probe=PROBE):
+    """A copy of the page that also runs `probe`, allowed by its hash."""
+    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
     text = page.read_text(encoding="utf-8")
     text = text.replace("script-src &#x27;", f"script-src &#x27;sha256-{digest}&#x27; &#x27;", 1)
-    target.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"), encoding="utf-8")
+    target.write_text(text.replace("</body>", f"<script>{probe}</script></body>"), encoding="utf-8")
     return target
+
+
+def answer(chromium, probe, *flags):
+    """What a page with a probe found out, and what the console said."""
+    dom, console = browse(chromium, probe, "--dump-dom", *flags)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', dom, flags=re.DOTALL)
+    assert found, "the probe did not run"
+    text = found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return json.loads(text), console
 
 
 @pytest.fixture(scope="module")
 def probed(chromium, page, tmp_path_factory):
     probe = with_probe(page, tmp_path_factory.mktemp("probe") / "page.html")
-    dom, console = browse(chromium, probe, "--dump-dom", "--window-size=1280,900")
-    found = re.search(r'<pre id="probe">(.*?)</pre>', dom, flags=re.DOTALL)
-    assert found, "the probe did not run"
-    text = found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return json.loads(text), console
+    return answer(chromium, probe, "--window-size=1280,900")
 
 
 def test_the_console_is_silent(chromium, page):
@@ -193,3 +200,84 @@ def test_it_prints(chromium, page, tmp_path):
     browse(chromium, page, f"--print-to-pdf={target}")
     assert target.read_bytes().startswith(b"%PDF")
     assert target.stat().st_size > 30_000
+
+
+@pytest.fixture(scope="module")
+def learned_page(tmp_path_factory):
+    """Of a cohort that SimCLR has rated in part, with ids that are long and hostile."""
+    folder = tmp_path_factory.mktemp("learned")
+    rows = synthetic.make_rows(40, per_shard=20)
+    for row in rows:
+        row["series_id"] += "_acq-longname" * 3 + "<script>document.title='owned'</script>"
+    learned.write_learned(folder, rows)
+    synthetic.write_stores(folder, rows)
+    return write_report(folder, ReportSection(title="Cohort", worst=10, random=3))
+
+
+LEARNED_PROBE = """
+window.addEventListener("load", () => {
+  const box = (e) => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; };
+  const large = document.querySelector(".reference .frame:target");
+  const note = document.createElement("pre");
+  note.id = "probe";
+  note.textContent = JSON.stringify({
+    cards: [...document.querySelectorAll(".compared")].map((card) =>
+      [...card.querySelectorAll("img")].map(box)),
+    alone: [...document.querySelectorAll(".card.alone")].map((card) => [...card.children].map(box)),
+    images: [...document.images].map((image) => image.naturalWidth),
+    curves: [...document.querySelectorAll(".curve")].map((curve) => getComputedStyle(curve).fill),
+    title: document.title,
+    requests: performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    large: large && [box(large), innerWidth, innerHeight],
+  });
+  document.body.append(note);
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def learned_probe(learned_page, tmp_path_factory):
+    target = tmp_path_factory.mktemp("probe") / "learned.html"
+    return with_probe(learned_page, target, LEARNED_PROBE)
+
+
+def test_references_stand_beside_their_volume_on_a_desk(chromium, learned_probe):
+    found, console = answer(chromium, learned_probe, "--window-size=1280,900")
+    assert console == []
+    assert found["requests"] == []
+    assert found["title"] == "Cohort: quality report"
+    assert found["overflow"] <= 0
+    assert min(found["images"]) >= 96
+    assert len(found["cards"]) >= 3
+    for own, hq, lq in found["cards"]:
+        assert own[1] == hq[1] == lq[1]  # the same top
+        assert own[0] < hq[0] < lq[0]
+        assert hq[3] == pytest.approx(own[3], rel=0.03)  # slices as large as the volume's own
+        assert hq[2:] == pytest.approx(lq[2:])
+    for picture, text in found["alone"]:
+        assert text[0] >= picture[0] + picture[2]
+    assert found["alone"]
+    assert found["curves"] == ["none"] * len(learned.STRATA)
+
+
+def test_on_a_narrow_screen_references_stand_below(chromium, learned_probe):
+    found, _ = answer(chromium, learned_probe, "--window-size=500,900")
+    assert found["overflow"] <= 0
+    for own, hq, lq in found["cards"]:
+        assert hq[1] == lq[1] > own[1] + own[3]
+        assert own[2] == pytest.approx(hq[2] + lq[2], abs=4)
+    for picture, text in found["alone"]:
+        assert text[1] >= picture[1] + picture[3]
+
+
+def test_a_reference_can_be_enlarged(chromium, learned_probe):
+    text = learned_probe.read_text(encoding="utf-8")
+    place = re.search(r'id="(worst-\d+-lq)-large"', text).group(1)
+    dom, _ = browse(
+        chromium, learned_probe, "--dump-dom", "--window-size=1280,900", fragment=f"#{place}-large"
+    )
+    found = re.search(r'"large":(\[.*?\]|null)\}', dom).group(1)
+    (x, y, width, height), inner_width, inner_height = json.loads(found)
+    assert (x, y) == (0, 0)
+    assert (width, height) == (inner_width, inner_height)
