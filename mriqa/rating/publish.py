@@ -89,9 +89,8 @@ def publish_tables(
 ) -> Published:
     """Write `results/tables` from the shards' scores and those of `methods`; see DESIGN §4.
 
-    The slices are sorted in half of `mem_mb`, spilling to disk beyond.
-
-    Raises UserError if a shard has no scores, ReconciliationError if a series is unaccounted for.
+    The slices are sorted in half of `mem_mb`, spilling to disk beyond. Raises UserError if a
+    shard has no scores, ReconciliationError if a series is unaccounted for.
     """
     cohort = read_cohort(results / "cohort.parquet")
     files = score_files(results, cohort)

@@ -73,18 +73,13 @@ def score_shard(
     settings: TrainingSection,
     mem_mb: int,
 ) -> None:
-    """Compare every measured volume of a shard with the bank and write `output` (SCORE_SCHEMA).
+    """Compare every measured volume of a shard with `bank` and write `output` (SCORE_SCHEMA).
 
-    `mriqa rate simclr` calls it. `metric_scores` is the shard's file of `mriqa score`: its rows of
-    status `ok` are judged, and what it says of spacing, b-value and background makes the stratum,
-    with `cohort` (cohort.parquet: contrast, station, scanner, sex, height, weight). What makes a
-    stratum and the number of references stand in `bank`, the folder of a built bank. `model` is
-    loaded only if a volume has no valid embedding in `embeddings`, the cache file
-    `embeddings/simclr/<model_id>/<shard>.safetensors`, which is rewritten where that was so. Of
-    `settings`, `score_device` and `threads` count; the precision is that of the bank. A volume that
-    does not fit into `mem_mb` is not embedded.
-
-    Raises UserError if bank, model or an input is missing or damaged.
+    Judged are the rows of status `ok` in `metric_scores`; stratum and person follow from these and
+    `cohort`. `model` is loaded only if the cache file `embeddings` lacks a volume, and then
+    written anew. Of `settings`, `score_device` and `threads` count: the precision is the bank's. A
+    volume that does not fit into `mem_mb` is not embedded. Raises UserError if bank, model or an
+    input is missing or damaged.
     """
     series = [one.series_id for one in read_shard(manifest)]
     stratum = read_bank(bank, ()).stratum_columns
@@ -93,19 +88,22 @@ def score_shard(
     embedder = model_embedder(
         model, references.model_id, embeddings, references.precision, settings
     )
-    judges = {name: Judge(one, references.section) for name, one in references.strata.items()}
+    table = _score_all(measured, _Reader(store, mem_mb), embedder, references, manifest.stem)
+    embedder.save()
+    about = {MODEL_KEY: references.model_id, MEMORY_KEY: str(mem_mb)}
+    write_parquet(output, table.replace_schema_metadata(about))
+
+
+def _score_all(
+    measured: list[Measured], reader: "_Reader", embedder: Embedder, bank: Bank, shard: str
+) -> pa.Table:
+    judges = {name: Judge(one, bank.section) for name, one in bank.strata.items()}
     tables = [SCORE_SCHEMA.empty_table()]
-    reader = _Reader(store, mem_mb)
-    for one in track(measured, len(measured), f"simclr {manifest.stem}", "volumes"):
-        tables.append(_score_volume(one, reader, embedder, judges, references))
+    for one in track(measured, len(measured), f"simclr {shard}", "volumes"):
+        tables.append(_score_volume(one, reader, embedder, judges, bank))
         if len(tables) > 100:
             tables = [pa.concat_tables(tables).combine_chunks()]
-    embedder.save()
-    table = pa.concat_tables(tables).combine_chunks()
-    write_parquet(
-        output,
-        table.replace_schema_metadata({MODEL_KEY: references.model_id, MEMORY_KEY: str(mem_mb)}),
-    )
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def read_measured(
