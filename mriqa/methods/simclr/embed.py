@@ -103,10 +103,14 @@ def embed_volume(
 
 
 def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
-    """At most `count` body slices, evenly spread, the first and the last among them."""
+    """At most `count` body slices: the middle ones of as many equal parts.
+
+    So their mean is near that of all; the end slices, unlike the others, would weigh too much.
+    """
     body = np.flatnonzero(is_body)
-    chosen = np.linspace(0, len(body) - 1, min(count, len(body)))
-    return np.asarray(body[np.rint(chosen).astype(np.intp)], dtype=np.intp)
+    count = min(count, len(body))
+    middle = (np.arange(count) + 0.5) * len(body) / count
+    return np.asarray(body[middle.astype(np.intp)], dtype=np.intp)
 
 
 def body_slices(volume: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
