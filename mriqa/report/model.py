@@ -1,18 +1,19 @@
 """The section of the page about the learned model: what it learned, compares with, and gave."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
 from mriqa.methods.simclr.bank import LEAST_SEVERITY
 from mriqa.report.curves import calibration_chart
 from mriqa.report.html import Child, Html, element, joined, table
-from mriqa.report.learned import Model, References
+from mriqa.report.learned import Model, References, StratumReferences
 from mriqa.report.likeness import UNJUDGED, Opinions, Stratum
 from mriqa.report.parts import badge, count, decimal, facts, identifier, note, section, share
 from mriqa.report.summary import RATINGS, Row
 
 MAX_PANELS = 12
+MAX_ROWS = 40
 MAX_NOTES = 20
 MEANINGS = {
     "loss": "NT-Xent, lower is better",
@@ -185,25 +186,28 @@ def _confirmed(model: Model) -> str:
 
 
 def _bank_table(bank: References, rated: Mapping[str, Stratum]) -> Html:
-    strata = sorted(
-        bank.strata.values(),
-        key=lambda one: (
-            -(rated[one.stratum].n_simclr if one.stratum in rated else 0),
-            one.stratum,
-        ),
-    )
+    strata = _most_rated_first(bank.strata.values(), rated)
     rows = [
         [
             identifier(one.stratum), count(one.n_subjects), count(one.n_hq), count(one.n_lq),
             count(one.n_mild),
             count(rated[one.stratum].n_simclr) if one.stratum in rated else "–",
         ]
-        for one in strata[:MAX_PANELS * 4]
+        for one in strata[:MAX_ROWS]
     ]  # fmt: skip
     left = len(strata) - len(rows)
     head = ["stratum", "subjects", "HQ", "LQ", "milder copies", "volumes rated"]
     more = note(f"and {count(left)} more strata: bank/bank.json") if left else None
     return joined([table("References by stratum", head, rows, class_="sortable"), more])
+
+
+def _most_rated_first(
+    strata: Iterable[StratumReferences], rated: Mapping[str, Stratum]
+) -> list[StratumReferences]:
+    def n_rated(one: StratumReferences) -> int:
+        return rated[one.stratum].n_simclr if one.stratum in rated else 0
+
+    return sorted(strata, key=lambda one: (-n_rated(one), one.stratum))
 
 
 def _poor(rows: Sequence[Row]) -> Html | None:
@@ -273,10 +277,8 @@ def _calibrations(learned: Learned) -> list[Html | None]:
     if bank is None:
         return []
     rated = {one.name: one for one in learned.opinions.strata}
-    fitted = [one for one in bank.strata.values() if one.calibration is not None]
-    fitted.sort(
-        key=lambda one: (-(rated[one.stratum].n_simclr if one.stratum in rated else 0), one.stratum)
-    )
+    known = _most_rated_first(bank.strata.values(), rated)
+    fitted = [one for one in known if one.calibration is not None]
     panels = []
     for one in fitted[:MAX_PANELS]:
         assert one.calibration is not None
