@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from mriqa.artifacts import Artifact, Family, apply, draw
 from mriqa.config import PretrainingSection
 from mriqa.errors import SeriesError, UserError
+from mriqa.images.grid import as_stored
 from mriqa.images.slices import SliceReader, StoredFiles
 from mriqa.images.store import SeriesAttributes
 from mriqa.progress import track
@@ -132,8 +133,9 @@ class SliceFeed(Dataset[Tensor]):
     def _render(self, n: int, out: Image) -> None:
         sample, image, volume = self._drawn(n)
         if sample.artifact is not None:
-            spacing_mm = volume.reader.attributes.spacing_mm
-            image = apply(image[None], spacing_mm, sample.artifact)[0]
+            attributes = volume.reader.attributes
+            corrupted = apply(image[None], attributes.spacing_mm, sample.artifact)[0]
+            image = as_stored(corrupted, image, attributes)
         prepared = prepare(image, volume.upper, self._section.gamma)
         for place, view in zip(out, sample.views, strict=True):
             place[0] = apply_view(prepared, view)

@@ -6,7 +6,6 @@ simulated volumes from real ones by that alone.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from mriqa.artifacts import Artifact, Family, apply, draw
 from mriqa.artifacts.background import measure_background
 from mriqa.artifacts.model import Dropout, Spikes
 from mriqa.config import ReferenceSection
+from mriqa.images.grid import as_stored
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.matching import fixed_number
 
@@ -51,20 +51,7 @@ def draw_copies(
 
 def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifact) -> Volume:
     """`image` (z, y, x) with the artifact, as the store would give it back."""
-    copy = apply(image, attributes.spacing_mm, artifact)
-    dtype = np.dtype(attributes.dtype)
-    if dtype.kind != "f":
-        return _on_grid(copy, dtype, attributes.slope, attributes.inter)
-    finite = image[np.isfinite(image)]
-    return np.rint(copy) if np.array_equal(finite, np.rint(finite)) else copy
-
-
-def _on_grid(image: Volume, dtype: np.dtype[Any], slope: float, inter: float) -> Volume:
-    """`image` rounded to what `dtype`, slope and intercept can hold."""
-    limits = np.iinfo(dtype)
-    finite = np.where(np.isfinite(image), image, 0).astype(np.float64)
-    stored = np.clip(np.rint((finite - inter) / slope), limits.min, limits.max)
-    return np.asarray(stored * slope + inter, dtype=np.float32)
+    return as_stored(apply(image, attributes.spacing_mm, artifact), image, attributes)
 
 
 def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
