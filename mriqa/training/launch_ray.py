@@ -333,7 +333,9 @@ def work(told: dict[str, Any]) -> None:
             record(order, error, "worker")
             raise
         except Exception:
-            traceback.print_exc()
+            # not into the log that is shown: a lost worker takes the others along, and is replaced
+            with (folder / f"worker-{rank}-errors.log").open("a", encoding="utf-8") as errors:
+                traceback.print_exc(file=errors)
             raise
 
 

@@ -237,6 +237,7 @@ def test_killed_worker_is_replaced(undisturbed: Checkpoint, tmp_path: Path) -> N
     code, said = run.end()
     assert code == 0, said
     assert "training goes on from" in said
+    assert "Traceback" not in said
     assert "starting Ray" not in said.partition("\n")[2], "Ray itself lived on"
     assert_same(run.model(), undisturbed)
 
@@ -323,7 +324,7 @@ def test_bug_comes_out_as_one_sentence(tmp_path: Path) -> None:
     assert code == 1
     assert "worker 1: ZeroDivisionError: a bug of the task" in said.splitlines()[-1]
     assert "Traceback" not in said
-    assert "a bug of the task" in (tmp_path / FOLDER / "worker-1.log").read_text()
+    assert "a bug of the task" in (tmp_path / FOLDER / "worker-1-errors.log").read_text()
 
 
 # --- without Ray ---
