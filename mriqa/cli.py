@@ -13,7 +13,10 @@ from mriqa.errors import MriqaError, UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 if all went well, 1 if the work failed, 2 if the user must mend something."""
-    parsed = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # argparse would take what follows `--` for `run`'s own, or refuse it after an option
+    cut = given.index("--") if given[:1] == ["run"] and "--" in given else len(given)
+    parsed = _parser().parse_args(given[:cut], argparse.Namespace(snakemake=given[cut + 1 :]))
     try:
         parsed.verb(parsed)
     except UserError as error:
@@ -26,10 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(
-            f"mriqa: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
-            file=sys.stderr,
-        )
+        said = f"mriqa: {error.strerror or error}: {error.filename or ''}"
+        print(said.rstrip(": "), file=sys.stderr)
         return 1
     return 0
 
@@ -51,11 +52,11 @@ Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_user_verbs(verbs: Verbs) -> None:
-    run = verbs.add_parser("run", help="index the cohort, then run the whole workflow")
+    extra = "what follows `--` goes to Snakemake, e.g. `-- --dry-run`"
+    run = verbs.add_parser("run", help="index the cohort, then run all of it", epilog=extra)
     run.add_argument("config", type=Path)
     run.add_argument("--profile", type=Path, default=Path("profiles/local"))
     run.add_argument("--cores", type=_at_least_one, help="overrides the profile's")
-    run.add_argument("snakemake", nargs="*", help="after `--`: arguments for Snakemake")
     run.set_defaults(verb=_run)
 
     query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
@@ -76,7 +77,7 @@ def _add_user_verbs(verbs: Verbs) -> None:
     experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
     experiment.add_argument("--small", action="store_true", help="a minute's worth of it")
     experiment.add_argument("--seeds", type=_at_least_one, help="trained and untrained encoders")
-    experiment.add_argument("--experiments", type=Path, help="default: config/experiments.yaml")
+    experiment.add_argument("--experiments", type=Path, help="like config/experiments.yaml")
     experiment.add_argument("--threads", type=_at_least_one, default=os.cpu_count() or 1)
     experiment.set_defaults(verb=_experiment)
 
