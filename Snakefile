@@ -68,6 +68,7 @@ rule all:
         rules.merge_scores.output,
         rules.write_report.output,
         rules.evaluate_ratings.output if PLAN.has_truth else [],
+        expand(rules.experiment_method.output, method=PLAN.experiments),
 
 
 onstart:

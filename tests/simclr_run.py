@@ -25,7 +25,7 @@ from mriqa.training.manifest import model_id, pin_path, pin_training, read_pinne
 PRETRAINING = PretrainingSection(
     view_px=32, batch=4, iterations=2, projection=8, contrasts=("T1w",)
 )
-N_SUBJECTS, N_PAIRS = 26, 6
+N_SUBJECTS, N_PAIRS = 24, 4
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Run:
 
 
 def write_run(folder: Path) -> Run:
-    """26 good subjects, three degraded ones, and six scanned holding their breath and not."""
+    """24 good subjects, three degraded ones, and four scanned holding their breath and not."""
     cohort, known = _write_sources(folder)
     cohort.measure()
     results = cohort.results

@@ -35,7 +35,13 @@ from mriqa.evaluation.simclr_encoders import (
     plan_encoders,
     train_missing,
 )
-from mriqa.evaluation.simclr_ground import Ground, choose_references, choose_tests, read_ground
+from mriqa.evaluation.simclr_ground import (
+    Ground,
+    NothingToTestError,
+    choose_references,
+    choose_tests,
+    read_ground,
+)
 from mriqa.evaluation.simclr_items import Item, Stores, draw_references, draw_tests
 from mriqa.evaluation.simclr_markdown import printed, written
 from mriqa.evaluation.simclr_metrics import read_metrics
@@ -67,9 +73,10 @@ def run_experiments(
     experiments; `reference`: of the run's banks; `tests`: series_id, volume, subject, stratum;
     `counts`; `notes`: what took no part, and why.
     `cells`: an AUC each (`auc`, `low`, `high`: 95% bootstrap interval by subject, `n_positive`,
-    `n_positive_subjects`, `n_negative`) by `kind` of encoder (trained, untrained, metrics),
-    `encoder` (name), `seed`, `rule` (paper, whitened, metrics), `bank` (all, or the family held
-    out), `unit` (slice, volume, subject), `family`, `severity` and `level`.
+    `n_positive_subjects`, `n_negative`, `n_without_value`: degraded ones without a score) by `kind`
+    of encoder (trained, untrained, metrics), `encoder` (name), `seed`, `rule` (paper, whitened,
+    metrics), `bank` (all, or the family held out), `unit` (slice, volume, subject), `family`,
+    `severity` and `level`.
     `summary`: the same over seeds: `worst`, `mean`, `per_seed`. `six_cells`: those of the targets,
     by `cell`, with `target`. `targets`: `name`, `value`, `target`, `met`.
     `shuffled`: by encoder and rule, mean AUC over cells of banks with labels dealt out anew:
@@ -104,9 +111,23 @@ def run_experiments(
 def experiment(
     config: Path, experiments: Path | None, *, small: bool, seeds: int | None, threads: int
 ) -> Path:
-    """`run_experiments` of two YAML files; without the second, of the defaults."""
-    section = load_experiments(experiments)
-    return run_experiments(load_config(config), section, small=small, seeds=seeds, threads=threads)
+    """`run_experiments` of two YAML files; without the second, of the defaults.
+
+    With `small`, which the workflow runs on any cohort that has a truth, a cohort too small to be
+    tested on is told in the files (`skipped`), and is no error.
+    """
+    loaded, section = load_config(config), load_experiments(experiments)
+    try:
+        return run_experiments(loaded, section, small=small, seeds=seeds, threads=threads)
+    except NothingToTestError as error:
+        if not small:
+            raise
+        sys.stderr.write(f"nothing to test: {error}\n")
+        path = loaded.results / "experiments" / f"{METHOD}_small.json"
+        content = {"format_version": FORMAT_VERSION, "mode": "small", "skipped": str(error)}
+        write_text(path.with_suffix(".md"), f"# SimCLR against simulated artifacts\n\n{error}\n")
+        write_json(path, content)
+        return path
 
 
 def limited(mode: ModeSection, seeds: int | None) -> ModeSection:

@@ -83,15 +83,21 @@ def judge_volumes(
 def judge_slices(
     design: Design, embeddings: Embeddings, banks: Banks, section: ReferenceSection
 ) -> Judged:
-    """The body slices of every volume; of copies those that the artifact changes."""
+    """The body slices of every scan; of its copies those that the artifact changes.
+
+    Which slices are body is the scan's word: one that lost its signal counts as a slice without a
+    value (NaN).
+    """
+    body = {item.scan: embeddings[item].is_body for item in design.items
+            if item.artifact is None and item in embeddings}  # fmt: skip
     judges = {name: Judge(bank, section) for name, bank in banks.items()}
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((3, 0))]
     for row, item in enumerate(design.items):
-        if item not in embeddings or item.scan.stratum not in judges:
+        if item not in embeddings or item.scan not in body or item.scan.stratum not in judges:
             continue
         embedding = embeddings[item]
         similar = judges[item.scan.stratum].slices(embedding, item.scan.person)
-        seen = embedding.is_body & affected(item.artifact, len(embedding.is_body))
+        seen = body[item.scan] & affected(item.artifact, len(embedding.is_body))
         parts.append(np.stack([similar.s_hq, similar.s_lq, similar.margin_whitened])[:, seen])
         rows.append(np.full(int(seen.sum()), row))
     s_hq, s_lq, whitened = np.concatenate(parts, axis=1)
@@ -139,13 +145,23 @@ def aucs(
 
 
 def cell_records(
-    about: Mapping[str, object], found: Mapping[tuple[str, float], Auc]
-) -> list[dict[str, object]]:
-    """Records for the JSON: what `about` says, and an AUC."""
+    about: Mapping[str, object], design: Design, badness: Floats, item: Indices,
+    families: Iterable[str] | None = None,
+) -> list[dict[str, object]]:  # fmt: skip
+    """Records for the JSON: what `about` says, and the AUC of each family and severity.
+
+    `n_without_value`: degraded rows that have no score and are no part of the AUC.
+    """
     return [
         {
-            **about, "family": family, "severity": severity,
-            "level": LEVEL_NAMES.get(severity), **asdict(auc),
+            **about, "family": family, "severity": severity, "level": LEVEL_NAMES.get(severity),
+            **asdict(auc), "n_without_value": _count(design, item, family, severity)
+            - auc.n_positive,
         }
-        for (family, severity), auc in found.items()
+        for (family, severity), auc in aucs(design, badness, item, families).items()
     ]  # fmt: skip
+
+
+def _count(design: Design, item: Indices, family: str, severity: float) -> int:
+    chosen = (design.family[item] == family) & (design.severity[item] == severity)
+    return int(chosen.sum())

@@ -138,8 +138,7 @@ def _cells(
     for unit, judged in units.items():
         for rule in RULES:
             named = {**about, "rule": rule, "bank": bank, "unit": unit}
-            values = aucs(design, judged.badness(rule), judged.item, families)
-            found += cell_records(named, values)
+            found += cell_records(named, design, judged.badness(rule), judged.item, families)
     return found
 
 
@@ -191,7 +190,7 @@ def metrics_findings(setup: Setup) -> Findings:
     cells = []
     for unit, some in ((VOLUME, judged), (SUBJECT, of_subjects(design, judged))):
         named = {**about, "rule": METRICS, "bank": WHOLE, "unit": unit}
-        cells += cell_records(named, aucs(design, -some.quality, some.item))
+        cells += cell_records(named, design, -some.quality, some.item)
     rising = rising_records(about, design, {METRICS: -scores}, setup.mode)
     return Findings(cells, _rows(about, design, judged), rising=rising)
 

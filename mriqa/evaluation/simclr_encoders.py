@@ -1,6 +1,5 @@
 """The encoders that are compared: the run's own, others trained like it, untrained ones."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +144,3 @@ def resize(volume: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
         below, above = np.take(volume, low, axis), np.take(volume, high, axis)
         volume = below + (above - below) * share
     return np.ascontiguousarray(volume, dtype=np.float32)
-
-
-def digest(text: str) -> str:
-    """A short name of any text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -34,6 +34,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+class NothingToTestError(UserError):
+    """The cohort has too few clean subjects that are neither references nor trained on."""
+
+
 @dataclass(frozen=True)
 class Ground:
     """A finished run: its model, bank and pinned series, and its volumes with their truth.
@@ -110,8 +114,8 @@ def scan_of(row: Mapping[Any, Any]) -> Scan:
 def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
     """One clean volume a subject and stratum, of at most `mode.subjects` subjects.
 
-    Test subjects before validation subjects, else in an order that `seed` draws. Raises UserError
-    if no stratum with a bank has enough.
+    Test subjects before validation subjects, else in an order that `seed` draws. Raises
+    NothingToTestError if no stratum with a bank has enough.
     """
     rows = ground.volumes
     paired = rows["breath_hold"].map({True: True, False: True}).notna()
@@ -130,11 +134,11 @@ def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
     chosen = rows["subject"].drop_duplicates().head(mode.subjects)
     found = [scan_of(row) for row in rows[rows["subject"].isin(chosen)].to_dict("records")]
     if not found:
-        raise UserError(
+        there = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
+        raise NothingToTestError(
             f"no stratum with references has {LEAST_SUBJECTS} clean subjects in test or validation "
-            f"that are neither references nor trained on (there are: "
-            f"{dict(counts) or 'none'}); lower simclr.reference.proposed or raise "
-            "cohort.split.test"
+            f"that are neither references nor trained on (there are: {there}); lower "
+            "simclr.reference.proposed or raise cohort.split.test"
         )
     return sorted(found, key=lambda one: (one.shard, one.series_id, one.volume))
 

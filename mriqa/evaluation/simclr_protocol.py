@@ -67,7 +67,7 @@ def find_protocol(
     if held.empty or free.empty:
         return None
     pinned = {one.series_id for one in ground.pinned}
-    both = pd.concat([held, free])
+    both = pd.concat([held, free]).sort_values(["subject", "series_id"])
     judged = both[~both["subject"].isin(ground.trained_subjects)]
     items = [Item(scan_of(row)) for row in judged.to_dict("records")]
     is_free = np.array([one is False for one in judged["breath_hold"]], dtype=bool)

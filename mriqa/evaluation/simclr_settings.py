@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mriqa.config import ArtifactFamily, PretrainingSection, ReferenceSection, Section
 from mriqa.errors import ConfigError
@@ -110,10 +110,24 @@ class ExperimentsSection(Section):
 
     seed: int = Field(0, ge=0, description="Of subjects, artifacts, shuffles and the bootstrap.")
     bootstraps: int = Field(200, ge=0, description="Resamples of subjects for intervals.")
-    full: ModeSection = ModeSection()
-    small: ModeSection = SMALL
-    encoders: tuple[EncoderAblation, ...] = ENCODERS
-    readouts: tuple[ReadoutAblation, ...] = READOUTS
+    full: ModeSection = Field(ModeSection(), description="Without --small.")
+    small: ModeSection = Field(SMALL, description="With --small: a minute, for the workflow.")
+    encoders: tuple[EncoderAblation, ...] = Field(
+        ENCODERS,
+        description="Ablation: one more encoder each, with what is changed in simclr.pretraining.",
+    )
+    readouts: tuple[ReadoutAblation, ...] = Field(
+        READOUTS,
+        description="Ablation: the run's own encoder, with what is changed in simclr.reference.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _small_stays_small(cls, raw: Any) -> Any:
+        """Of `small` what is not named is that of the small mode, not of the full one."""
+        if isinstance(raw, dict) and isinstance(raw.get("small"), dict):
+            return {**raw, "small": {**SMALL.model_dump(), **raw["small"]}}
+        return raw
 
 
 def load_experiments(path: Path | None) -> ExperimentsSection:

@@ -16,6 +16,7 @@ STAGES = {
     "merge_scores": "merge",
     "write_report": "report",
     "evaluate_ratings": "evaluate",
+    "experiment_method": "experiment",
     "index_cohort": "index",
 }
 """Name of the stage, its verb and its logs, by rule."""
@@ -30,6 +31,7 @@ _MESSAGES = {
     "Merge ": "merge",
     "Write ": "report",
     "Compare ": "evaluate",
+    "Experiment ": "experiment",
     "Index ": "index",
 }
 _COUNT = re.compile(r"(\w+) +(\d+)$")

@@ -28,6 +28,7 @@ STAGE_MODULES = {
     "rating": "mriqa.rating.publish",
     "report": "mriqa.report.page",
     "evaluation": "mriqa.evaluation.artifacts",
+    "experiment": "mriqa.evaluation.simclr",
 }
 """Where the FORMAT_VERSION of a stage stands, by section of the configuration."""
 
@@ -118,6 +119,11 @@ class Plan:
     def has_truth(self) -> bool:
         """Whether ratings are compared with a truth table."""
         return self.config.evaluation.truth is not None
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """Learned methods that are tried on simulated artifacts, as the truth says what is good."""
+        return self.methods if self.has_truth else ()
 
     @property
     def index_mark(self) -> str:
@@ -284,7 +290,8 @@ def shell_prefix(python: str, plan: Plan) -> str:
     """
     source = shlex.quote(str(Path(mriqa.__file__).resolve().parent.parent))
     call = f'PYTHONPATH={source} {shlex.quote(python)} -P -m mriqa "$@"'
-    sections = {"TRAINING": plan.config.training, "RATING": plan.config.rating}
+    config = plan.config
+    sections = {"TRAINING": config.training, "RATING": config.rating, "CONFIG": config}
     told = [f"{name}={shlex.quote(section_json(value))}; " for name, value in sections.items()]
     text = f"mriqa() {{ {call}; }}; {''.join(told)}"
     return text.replace("{", "{{").replace("}", "}}")

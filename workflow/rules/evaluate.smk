@@ -20,3 +20,29 @@ rule evaluate_ratings:
         "Compare the ratings with the truth table"
     shell:
         "mriqa evaluate . --settings {params.settings:q} > {log} 2>&1"
+
+
+rule experiment_method:
+    input:
+        tables=rules.merge_scores.output,
+        bank=bank_to_rate_by,
+        truth=PLAN.truth or [],
+    output:
+        results="experiments/{method}_small.json",
+    log:
+        "logs/experiment/{method}.log",
+    conda:
+        "../envs/mriqa.yaml"
+    threads: PLAN.threads("rate")
+    resources:
+        **PLAN.resources("reference"),
+    params:
+        root=str(ROOT),
+        settings=lambda wildcards: PLAN.settings("evaluation"),
+        format_version=PLAN.format_version("experiment"),
+    message:
+        "Experiment with {wildcards.method}"
+    shell:
+        'log="$PWD/{log}"; cd {params.root:q} && printf %s "$CONFIG"'
+        " | mriqa experiment {wildcards.method} /dev/stdin --small --threads {threads}"
+        ' > "$log" 2>&1'
