@@ -65,6 +65,7 @@ rule all:
     input:
         # named here too, as Snakemake does not make a lost file that only finished jobs have read
         results_of_shards,
+        models_with_banks,
         rules.merge_scores.output,
         rules.write_report.output,
         rules.evaluate_ratings.output if PLAN.has_truth else [],

@@ -42,6 +42,18 @@ def bank_to_rate_by(wildcards):
     return str(PLAN.learned.model(wildcards.method) / "bank" / "made_from.json")
 
 
+def models_with_banks(wildcards):
+    """The model and the bank of every learned method that is switched on."""
+    if not PLAN.is_indexed():
+        checkpoints.index_cohort.get()
+    models = [PLAN.learned.model(method) for method in PLAN.methods]
+    return [
+        f"{one}/{name}"
+        for one in models
+        for name in ("provenance.json", "bank/made_from.json")
+    ]
+
+
 def one_of(methods):
     """A pattern that matches these methods; none: nothing, and a rule with it makes nothing."""
     return "|".join(methods) or "(?!)"
