@@ -67,7 +67,7 @@ def stratum_bank(rows: list[dict], stratum: str, seed: int) -> StratumBank:
 
 def add_scores(rows: list[dict], banks: dict[str, StratumBank], *, seed: int = 0) -> None:
     """SimCLR's columns of the volumes of `banks`; the score of the others stays the metrics'."""
-    rng, number = np.random.default_rng(seed), 0
+    rng, number, n_low = np.random.default_rng(seed), 0, 0
     for row in rows:
         if row["status"] != "ok":
             continue
@@ -76,10 +76,15 @@ def add_scores(rows: list[dict], banks: dict[str, StratumBank], *, seed: int = 0
         if bank is None:
             continue
         number += 1
+        seen = row["flag_reason"]
         others = [one for one in bank.references if one.series_id != row["series_id"]]
         hq = [one for one in others if one.family is None]
         lq = [one for one in others if one.severity >= 0.5]
         margin = float(np.clip(0.9 * row["quality_score"] - 0.4 + rng.normal(0, 0.2), -1, 1))
+        is_low = row["metrics_score"] < synthetic.SETTINGS["fail_below"]
+        n_low += is_low
+        if is_low and n_low % 2:
+            margin = 0.61  # the two disagree
         score = float(bank.calibration.quality(margin))
         rating = "pass" if score >= 0.8 else "fail" if score < 0.4 else "questionable"
         row |= {
@@ -93,8 +98,8 @@ def add_scores(rows: list[dict], banks: dict[str, StratumBank], *, seed: int = 0
             "simclr_nearest_hq": hq[number % len(hq)].name,
             "simclr_nearest_lq": lq[number % len(lq)].name,
             "quality_score": score, "rating": rating, "rating_source": "simclr",
-            "flag": rating != "pass",
-            "flag_reason": None if rating == "pass" else "unlike_references",
+            "flag": rating != "pass" or is_low,
+            "flag_reason": seen or (None if rating == "pass" else "unlike_references"),
         }  # fmt: skip
 
 

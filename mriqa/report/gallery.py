@@ -1,6 +1,7 @@
 """The sections of the page that hold pictures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mriqa.methods.simclr.columns import MATCHING_LEVELS
 from mriqa.report.html import Html, element, joined
@@ -27,51 +28,46 @@ Named = Mapping[str, Picture]
 """Pictures of references by the name that the tables have."""
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """A list of pictures; `with_references`: where SimCLR has rated, references stand beside."""
+
+    anchor: str
+    title: str
+    explained: str
+    picks: Sequence[Pick]
+    with_references: bool
+
+
 def gallery(
-    worst: Sequence[Pick],
-    random: Sequence[Pick],
+    shelves: Sequence[Shelf],
     pictures: Pictures,
-    references: Named | None = None,
+    references: Named,
     hq: frozenset[str] = frozenset(),
 ) -> Html:
-    """Both lists of pictures; `hq` are the names of volumes that are HQ references."""
-    if not worst and not random:
+    """The lists of pictures; `hq` are the names of volumes that are HQ references."""
+    filled = [shelf for shelf in shelves if shelf.picks]
+    if not filled:
         return section("pictures", "Pictures", note("There is no measured volume to show."))
-    is_compared = any(pick.likeness for pick in worst)
     return section(
         "pictures",
         "Pictures",
         note(NOTE),
-        note(REFERENCES_NOTE) if is_compared else None,
-        *_list("worst", "Lowest scores", worst, pictures,
-               "The lowest-scoring volume of each of the lowest-scoring series.",
-               references if is_compared else None, hq),
-        *_list("random", "Drawn at random", random, pictures,
-               "Measured volumes of any rating, to see what usual looks like.", None, hq),
-    )  # fmt: skip
+        note(REFERENCES_NOTE) if references else None,
+        *(part for shelf in filled for part in _shelf(shelf, pictures, references, hq)),
+    )
 
 
-def _list(
-    anchor: str,
-    title: str,
-    picks: Sequence[Pick],
-    pictures: Pictures,
-    explained: str,
-    references: Named | None,
-    hq: frozenset[str],
-) -> list[Html]:
-    if not picks:
-        return []
+def _shelf(shelf: Shelf, pictures: Pictures, references: Named, hq: frozenset[str]) -> list[Html]:
+    beside = references if shelf.with_references and references else None
     cards = [
-        element(
-            "li", _card(f"{anchor}-{pick.place}", pick, pictures, references, hq),
-            id=f"{anchor}-{pick.place}",
-        )
-        for pick in picks
-    ]  # fmt: skip
-    heading = element("h3", f"{title} ({len(picks)})", id=anchor)
-    list_ = element("ul", *cards, class_="cards" if references is None else "cards wide")
-    return [heading, note(explained), list_]
+        element("li", _card(at, pick, pictures, beside, hq), id=at)
+        for pick in shelf.picks
+        for at in [f"{shelf.anchor}-{pick.place}"]
+    ]
+    heading = element("h3", f"{shelf.title} ({len(shelf.picks)})", id=shelf.anchor)
+    list_ = element("ul", *cards, class_="cards" if beside is None else "cards wide")
+    return [heading, note(shelf.explained), list_]
 
 
 def _card(

@@ -11,25 +11,31 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
+
 from mriqa.config import ReportSection
 from mriqa.files import write_text
 from mriqa.progress import track
 from mriqa.report.compact import MAX_PAGE_BYTES, shrink
 from mriqa.report.connection import connected
-from mriqa.report.gallery import gallery
+from mriqa.report.gallery import Shelf, gallery
 from mriqa.report.html import Html, element, joined
 from mriqa.report.learned import METHOD, read_learned
 from mriqa.report.likeness import gather_opinions, poor_references
 from mriqa.report.model import Learned, model_section
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
-from mriqa.report.picks import Pick, pick_random, pick_worst
+from mriqa.report.picks import Pick, pick_checked, pick_random, pick_worst
 from mriqa.report.pictures import Picture, take_pictures, tile_pixels
 from mriqa.report.reference_pictures import PART, Place, find_places, take_reference_pictures
 from mriqa.report.summary import Summary, summarise
 
 FORMAT_VERSION = 2
 """Raise it when the page changes: `report` then runs again."""
+
+MAX_CHECKED = 8
+"""Pictures of volumes that pass, though a check of the metrics failed."""
+
 
 COMPACT_NOTE = "Small copy with reduced pictures; the full page is report/index.html."
 NAVIGATION = {
@@ -47,20 +53,19 @@ class Content:
 
     title: str
     summary: Summary
-    worst: Sequence[Pick]
-    random: Sequence[Pick]
+    shelves: Sequence[Shelf]
     learned: Learned | None
     places: Mapping[str, Place]
 
     @property
     def picks(self) -> list[Pick]:
-        """Both lists."""
-        return [*self.worst, *self.random]
+        """Of all lists."""
+        return [pick for shelf in self.shelves for pick in shelf.picks]
 
     @property
     def references(self) -> list[str]:
-        """Names of the references shown beside the worst, as often as they are shown."""
-        shown = self.worst if self.learned else ()
+        """Names of the references shown beside volumes, as often as they are shown."""
+        shown = [pick for one in self.shelves if one.with_references for pick in one.picks]
         return [name for pick in shown if pick.likeness for name in pick.likeness.references]
 
     @property
@@ -76,7 +81,7 @@ class Content:
             overview(self.summary),
             scores(self.summary),
             reasons(self.summary),
-            gallery(self.worst, self.random, shown.volumes, shown.references, hq),
+            gallery(self.shelves, shown.volumes, shown.references, hq),
             model_section(self.learned) if self.learned else None,
             failures(self.summary),
             provenance(self.summary, self.learned.model if self.learned else None),
@@ -129,18 +134,37 @@ def gather_content(results: Path, section: ReportSection) -> Content:
     """All that the tables say, and what lies on disk of the learned method."""
     with connected(results) as connection:
         summary = summarise(connection, results)
-        worst = pick_worst(connection, section.worst)
-        random = pick_random(connection, section.random, section.seed)
+        shelves = pick_shelves(connection, summary, section)
         named = summary.methods.get(METHOD)
         if named is None:
-            return Content(section.title, summary, worst, random, None, {})
+            return Content(section.title, summary, shelves, None, {})
         model = read_learned(results, named)
         opinions = gather_opinions(connection, *summary.thresholds)
         known = model.references.by_name.values() if model.references else ()
         hq = [(one.series_id, one.volume) for one in known if one.family is None]
         learned = Learned(model, opinions, poor_references(connection, hq), summary.thresholds)
-        places = find_places(connection, known)
-    return Content(section.title, summary, worst, random, learned, places)
+        return Content(section.title, summary, shelves, learned, find_places(connection, known))
+
+
+def pick_shelves(
+    connection: DuckDBPyConnection, summary: Summary, section: ReportSection
+) -> list[Shelf]:
+    """The lists of pictures; the second is only there where a learned method has rated."""
+    is_learned, fail_below = METHOD in summary.methods, summary.thresholds[0]
+    checked: Sequence[Pick] = ()
+    if is_learned and fail_below is not None:
+        checked = pick_checked(connection, min(MAX_CHECKED, section.worst), fail_below)
+    return [
+        Shelf("worst", "Lowest scores",
+              "The lowest-scoring volume of each of the lowest-scoring series.",
+              pick_worst(connection, section.worst), is_learned),
+        Shelf("checks", "Rated pass, but a check failed",
+              "Flagged because the metrics find them far from usual, though they are not like the "
+              "simulated artifacts: the lowest by metrics_score.", checked, is_learned),
+        Shelf("random", "Drawn at random",
+              "Measured volumes of any rating, to see what usual looks like.",
+              pick_random(connection, section.random, section.seed), False),
+    ]  # fmt: skip
 
 
 def take_all_pictures(results: Path, content: Content) -> Shown:

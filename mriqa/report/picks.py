@@ -85,6 +85,24 @@ def pick_worst(connection: duckdb.DuckDBPyConnection, count: int) -> list[Pick]:
     return _picks(connection, rows)
 
 
+def pick_checked(
+    connection: duckdb.DuckDBPyConnection, count: int, fail_below: float
+) -> list[Pick]:
+    """Rated `pass`, though a check of the metrics failed: of each series the lowest volume by
+    metrics_score, the lowest `count` of these first."""
+    rows = records(
+        connection,
+        f"""
+        SELECT {_columns(connection)} FROM volumes
+        WHERE status = 'ok' AND rating = 'pass' AND flag AND metrics_score < ?
+        QUALIFY row_number() OVER (PARTITION BY series_id ORDER BY metrics_score, volume) = 1
+        ORDER BY metrics_score, series_id LIMIT ?
+        """,  # noqa: S608
+        [fail_below, count],
+    )
+    return _picks(connection, rows)
+
+
 def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) -> list[Pick]:
     """`count` measured volumes drawn by a hash of seed, series and volume."""
     rows = records(

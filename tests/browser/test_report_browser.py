@@ -211,7 +211,7 @@ def learned_page(tmp_path_factory):
         row["series_id"] += "_acq-longname" * 3 + "<script>document.title='owned'</script>"
     learned.write_learned(folder, rows)
     synthetic.write_stores(folder, rows)
-    return write_report(folder, ReportSection(title="Cohort", worst=10, random=3))
+    return write_report(folder, ReportSection(title="Cohort", worst=16, random=3))
 
 
 LEARNED_PROBE = """

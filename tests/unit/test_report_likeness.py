@@ -23,7 +23,7 @@ from mriqa.report.likeness import (
     name_parts,
     poor_references,
 )
-from mriqa.report.picks import pick_random, pick_worst
+from mriqa.report.picks import pick_checked, pick_random, pick_worst
 
 LIMITS = (0.4, 0.8)
 
@@ -151,6 +151,18 @@ def test_picks_carry_simclrs_opinion_where_there_is_one(results, volumes):
             assert pick.likeness.references == (row["simclr_nearest_hq"], row["simclr_nearest_lq"])
             assert pick.metrics_score == row["metrics_score"]
     assert {pick.likeness is None for pick in picks} == {True, False}
+
+
+def test_what_passes_though_a_check_failed_is_picked_lowest_first(results, volumes):
+    wanted = volumes[
+        (volumes["rating"] == "pass") & volumes["flag"].eq(True) & (volumes["metrics_score"] < 0.4)
+    ].sort_values("metrics_score")
+    with connected(results) as connection:
+        picks = pick_checked(connection, 3, 0.4)
+        everything = pick_checked(connection, 1000, 0.4)
+    assert [pick.series_id for pick in picks] == list(wanted["series_id"])[:3]
+    assert len(everything) == wanted["series_id"].nunique() > 3
+    assert [pick.place for pick in picks] == [1, 2, 3]
 
 
 def test_tables_of_before_simclr_are_read(tmp_path):
