@@ -87,7 +87,9 @@ def _volumes(results: Path, truth: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path}: no such table; run `mriqa run CONFIG` first") from None
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run again") from None
+        raise UserError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); run again"
+        ) from None
     table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
     rows = match(read_truth(truth), table).volumes
     rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]

@@ -27,7 +27,9 @@ def read_metrics(results: Path) -> pd.DataFrame:
     try:
         table: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run again") from None
+        raise UserError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); run again"
+        ) from None
     return table[(table["status"] == "ok") & table["stratum"].notna()].reset_index(drop=True)
 
 

@@ -163,6 +163,14 @@ class Plan:
         """Names of the shards that have series, in order."""
         return list(self.loads)
 
+    @property
+    def config_here(self) -> Config:
+        """The configuration as a job needs it, which runs in the results folder."""
+        evaluation = self.config.evaluation.model_copy(
+            update={"truth": None if self.truth is None else Path(self.truth)}
+        )
+        return self.config.model_copy(update={"results": Path(), "evaluation": evaluation})
+
     def settings(self, section: str) -> str:
         """One section as canonical JSON: equal settings rerun nothing."""
         value = getattr(self.config, section)
@@ -291,7 +299,7 @@ def shell_prefix(python: str, plan: Plan) -> str:
     source = shlex.quote(str(Path(mriqa.__file__).resolve().parent.parent))
     call = f'PYTHONPATH={source} {shlex.quote(python)} -P -m mriqa "$@"'
     config = plan.config
-    sections = {"TRAINING": config.training, "RATING": config.rating, "CONFIG": config}
+    sections = {"TRAINING": config.training, "RATING": config.rating, "CONFIG": plan.config_here}
     told = [f"{name}={shlex.quote(section_json(value))}; " for name, value in sections.items()]
     text = f"mriqa() {{ {call}; }}; {''.join(told)}"
     return text.replace("{", "{{").replace("}", "}}")

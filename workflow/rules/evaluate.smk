@@ -37,12 +37,10 @@ rule experiment_method:
     resources:
         **PLAN.resources("reference"),
     params:
-        root=str(ROOT),
         settings=lambda wildcards: PLAN.settings("evaluation"),
         format_version=PLAN.format_version("experiment"),
     message:
         "Experiment with {wildcards.method}"
     shell:
-        'log="$PWD/{log}"; cd {params.root:q} && printf %s "$CONFIG"'
-        " | mriqa experiment {wildcards.method} /dev/stdin --small --threads {threads}"
-        ' > "$log" 2>&1'
+        'printf %s "$CONFIG" | mriqa experiment {wildcards.method} /dev/stdin --small'
+        " --threads {threads} > {log} 2>&1"
