@@ -30,6 +30,8 @@ from mriqa.evaluation.simclr_encoder_results import (
 )
 from mriqa.evaluation.simclr_encoders import (
     ABLATION,
+    TRAINED,
+    UNTRAINED,
     EncoderPlan,
     open_encoder,
     plan_encoders,
@@ -42,7 +44,13 @@ from mriqa.evaluation.simclr_ground import (
     choose_tests,
     read_ground,
 )
-from mriqa.evaluation.simclr_items import Item, Stores, draw_references, draw_tests
+from mriqa.evaluation.simclr_items import (
+    Item,
+    Stores,
+    draw_references,
+    draw_tests,
+    is_compared,
+)
 from mriqa.evaluation.simclr_markdown import printed, written
 from mriqa.evaluation.simclr_metrics import read_metrics
 from mriqa.evaluation.simclr_pass import (
@@ -155,9 +163,10 @@ def prepare(config: Config, section: ExperimentsSection, mode: ModeSection, thre
         update={"launcher": "plain", "workers": 1, "threads": threads}
     )
     train_missing(ground, plans, plain)
-    readers = _readers(ground, plans, plain, references, items)
+    others = tuple(protocol.items) if protocol else ()
+    readers = _readers(ground, plans, plain, mode, references, items, others)
     metrics = _metrics_reader(ground, items)
-    everything = (*references, *items, *(protocol.items if protocol else ()))
+    everything = (*references, *items, *others)
     failed = look_at_all(_by_series(everything), [*readers.values(), metrics], stores)
     design = Design.of(items, section.bootstraps, section.seed)
     return Setup(
@@ -173,8 +182,8 @@ def _by_series(items: Iterable[Item]) -> list[Item]:
 
 
 def _readers(
-    ground: Ground, plans: Sequence[EncoderPlan], training: TrainingSection,
-    references: Sequence[Item], tests: Sequence[Item],
+    ground: Ground, plans: Sequence[EncoderPlan], training: TrainingSection, mode: ModeSection,
+    references: Sequence[Item], tests: Sequence[Item], others: Sequence[Item],
 ) -> dict[EncoderPlan, EmbeddingReader]:  # fmt: skip
     """What embeds by each encoder, at the precision of the run's own bank."""
     precision = ground.bank.precision
@@ -182,19 +191,39 @@ def _readers(
     own = ground.results / "embeddings" / METHOD / ground.model_id
     shards = sorted({shard_name(item.scan.shard) for item in tests})
     below = [own / f"{name}.safetensors" for name in ("references", *shards)]
-    six = {(one.family, one.severity) for one in SIX_CELLS} | {(CLEAN, 0.0)}
-    few = {one.key for one in tests if (one.family, one.severity) in six}
-    few |= {one.key for one in references}
     return {
         plan: EmbeddingReader(
             lambda plan=plan: open_encoder(ground, plan, settings),  # type: ignore[misc]
             ground.folder / "embeddings" / plan.maker,
             f"{plan.maker} {precision}",
             below if plan.model_id == ground.model_id and not plan.whole_slice_px else (),
-            (lambda item: item.key in few) if plan.cells_only else (lambda _: True),
+            _asked(plan, mode, references, tests, others).__contains__,
         )
         for plan in plans
     }
+
+
+def _asked(
+    plan: EncoderPlan, mode: ModeSection, references: Sequence[Item], tests: Sequence[Item],
+    others: Sequence[Item],
+) -> frozenset[Item]:  # fmt: skip
+    """What an encoder is asked for.
+
+    Trained ones of everything; untrained ones neither of what only the calibration needs nor of
+    what only rising severity does; those of the ablation of the six cells.
+    """
+    compared = [item for item in references if is_compared(item)]
+    if plan.kind == TRAINED:
+        return frozenset((*(references if mode.calibrate else compared), *tests, *others))
+    if plan.kind == UNTRAINED:
+        levels: set[tuple[str, float]] = {
+            (name, one) for name, some in mode.levels.items() for one in some
+        }
+        levels.add((CLEAN, 0.0))
+        kept = [item for item in tests if (item.family, item.severity) in levels]
+        return frozenset((*compared, *kept, *others))
+    six = {(one.family, one.severity) for one in SIX_CELLS} | {(CLEAN, 0.0)}
+    return frozenset((*compared, *(one for one in tests if (one.family, one.severity) in six)))
 
 
 def _metrics_reader(ground: Ground, tests: Sequence[Item]) -> MetricsReader:

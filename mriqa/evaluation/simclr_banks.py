@@ -33,7 +33,7 @@ def build_banks(items: Iterable[Item], embeddings: Embeddings, section: Referenc
     """
     members: dict[str, list[Embedded]] = defaultdict(list)
     for item in items:
-        if item in embeddings:
+        if item in embeddings:  # else it is not asked of this encoder
             members[item.scan.stratum].append(_embedded(item, embeddings[item], section.seed))
     return {
         stratum: stratum_bank(stratum, some)
@@ -58,7 +58,9 @@ def _embedded(item: Item, embedding: VolumeEmbedding, seed: int) -> Embedded:
         severity=artifact.severity,
         artifact=artifact.to_json(),
     )
-    return Embedded(copied, embedding, embedding.is_body & affected_slices(artifact))
+    changed = affected_slices(artifact)
+    changed = changed if item.kept is None else changed[list(item.kept)]
+    return Embedded(copied, embedding, embedding.is_body & changed)
 
 
 def calibrate_banks(banks: Banks, section: ReferenceSection) -> Banks:

@@ -62,6 +62,17 @@ class Design:
             Sampling(subject, stratum, resample(len(subjects), resamples, seed)),
         )
 
+    def only(self, kept: NDArray[np.bool_]) -> "Design":
+        """The volumes that `kept` (n) marks; subjects are drawn as before."""
+        rows = np.flatnonzero(kept)
+        sampling = self.sampling
+        return Design(
+            tuple(self.items[row] for row in rows),
+            self.family[rows],
+            self.severity[rows],
+            Sampling(sampling.subject[rows], sampling.stratum[rows], sampling.drawn),
+        )
+
 
 def judge_volumes(
     design: Design, embeddings: Embeddings, banks: Banks, section: ReferenceSection

@@ -33,7 +33,7 @@ from mriqa.evaluation.simclr_cells import (
     judge_volumes,
     of_subjects,
 )
-from mriqa.evaluation.simclr_encoders import EncoderPlan
+from mriqa.evaluation.simclr_encoders import TRAINED, EncoderPlan
 from mriqa.evaluation.simclr_ground import Ground
 from mriqa.evaluation.simclr_items import Item, Stores
 from mriqa.evaluation.simclr_metrics import metrics_scores
@@ -107,14 +107,18 @@ class Findings:
 def encoder_findings(setup: Setup, plan: EncoderPlan) -> Findings:
     """All experiments with one encoder."""
     about: Record = {"kind": plan.kind, "encoder": plan.name, "seed": plan.seed}
-    embeddings, section, design = setup.embeddings(plan), setup.reference, setup.design
-    banks = calibrate_banks(build_banks(setup.references, embeddings, section), section)
+    embeddings, section = setup.embeddings(plan), setup.reference
+    reader = setup.readers[plan]
+    design = setup.design.only(np.array([reader.asks(item) for item in setup.design.items]))
+    banks = build_banks(setup.references, embeddings, section)
+    if setup.mode.calibrate and plan.kind == TRAINED:
+        banks = calibrate_banks(banks, section)
     volumes = judge_volumes(design, embeddings, banks, section)
     slices = judge_slices(design, embeddings, banks, section)
     units = {VOLUME: volumes, SLICE: slices, SUBJECT: of_subjects(design, volumes)}
     cells = _cells(about, WHOLE, design, units)
     for family in setup.mode.held_out:
-        cells += _held_out(about, family, setup, embeddings, banks)
+        cells += _held_out(about, family, setup, design, embeddings, banks)
     measures = {"quality": 1 - volumes.quality, "s_lq": volumes.s_lq} | {
         rule: volumes.badness(rule) for rule in RULES
     }
@@ -124,7 +128,7 @@ def encoder_findings(setup: Setup, plan: EncoderPlan) -> Findings:
     return Findings(
         cells,
         _rows(about, design, volumes),
-        _shuffled(about, setup, embeddings, banks),
+        _shuffled(about, setup, design, embeddings, banks),
         rising_records(about, design, measures, setup.mode),
         protocol,
     )
@@ -143,10 +147,10 @@ def _cells(
 
 
 def _held_out(
-    about: Record, family: str, setup: Setup, embeddings: Embeddings, banks: Banks
+    about: Record, family: str, setup: Setup, design: Design, embeddings: Embeddings, banks: Banks
 ) -> list[Record]:
     """Cells of `family`, judged by banks that have no copy of it; slices of the six cells only."""
-    design, section = setup.design, setup.reference
+    section = setup.reference
     without = without_family(banks, family)
     own = [item for item in design.items if item.family in (family, CLEAN)]
     some = {item: embeddings[item] for item in own if item in embeddings}
@@ -156,14 +160,16 @@ def _held_out(
     return _cells(about, family, design, units, [family])
 
 
-def _shuffled(about: Record, setup: Setup, embeddings: Embeddings, banks: Banks) -> list[Record]:
+def _shuffled(
+    about: Record, setup: Setup, design: Design, embeddings: Embeddings, banks: Banks
+) -> list[Record]:
     """Mean AUC over all cells for each dealing of the labels, and what they range over."""
     means: dict[str, list[float]] = {rule: [] for rule in RULES}
     for number in range(setup.mode.shuffles):
         dealt = shuffled(banks, setup.section.seed + number)
-        judged = judge_volumes(setup.design, embeddings, dealt, setup.reference)
+        judged = judge_volumes(design, embeddings, dealt, setup.reference)
         for rule in RULES:
-            found = aucs(setup.design, judged.badness(rule), judged.item)
+            found = aucs(design, judged.badness(rule), judged.item)
             value = mean([one.auc for one in found.values()])
             means[rule] += [] if value is None else [value]
     return [

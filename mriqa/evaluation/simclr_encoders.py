@@ -25,17 +25,13 @@ TRAINED, UNTRAINED, METRICS, ABLATION = "trained", "untrained", "metrics", "abla
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """One encoder. `model_id` None: random weights. `name` is that of an ablation, else its kind.
-
-    `cells_only`: it is asked for the six cells of the targets alone.
-    """
+    """One encoder. `model_id` None: random weights; `name`: that of an ablation, else its kind."""
 
     kind: str
     name: str
     pretraining: PretrainingSection
     model_id: str | None
     whole_slice_px: int | None = None
-    cells_only: bool = False
 
     @property
     def seed(self) -> int:
@@ -79,7 +75,7 @@ def plan_encoders(
 def _ablation(ground: Ground, one: EncoderAblation) -> EncoderPlan:
     pretraining = changed_pretraining(ground.config.simclr.pretraining, one.pretraining)
     identity = identify(ground, pretraining) if one.trained else None
-    return EncoderPlan(ABLATION, one.name, pretraining, identity, one.whole_slice_px, True)
+    return EncoderPlan(ABLATION, one.name, pretraining, identity, one.whole_slice_px)
 
 
 def identify(ground: Ground, pretraining: PretrainingSection) -> str:

@@ -15,17 +15,21 @@ from mriqa.config import ReferenceSection
 from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN
 from mriqa.images.store import SeriesAttributes, ShardStore, StoredSeries, open_store
+from mriqa.methods.simclr.bank import LEAST_SEVERITY
 from mriqa.methods.simclr.copies import draw_copies
+from mriqa.methods.simclr.embed import Intensity, body_slices, spread_over_body
 from mriqa.methods.simclr.matching import fixed_number
 from mriqa.methods.simclr.references import HqVolume as Scan
 
 
 @dataclass(frozen=True)
 class Item:
-    """A volume to embed: a scan, or a copy of it with an artifact."""
+    """A volume to embed: a scan, or a copy of it with an artifact; of references' copies the
+    slices `kept` alone, as `build.embed_reference` does."""
 
     scan: Scan
     artifact: Artifact | None = None
+    kept: tuple[int, ...] | None = None
 
     @property
     def key(self) -> str:
@@ -33,7 +37,10 @@ class Item:
         name = f"{self.scan.series_id} {self.scan.volume}"
         if self.artifact is None:
             return name
-        return f"{name} {hashlib.sha256(self.artifact.to_json().encode()).hexdigest()[:16]}"
+        drawn = self.artifact.to_json()
+        if self.kept is not None:
+            drawn = f"{drawn} {list(self.kept)}"
+        return f"{name} {hashlib.sha256(drawn.encode()).hexdigest()[:16]}"
 
     @property
     def family(self) -> str:
@@ -123,8 +130,17 @@ def draw_references(
     for scan in scans:
         stored, image = stores.read(scan)
         yield Item(scan)
-        copies = draw_copies(scan.series_id, scan.volume, image, stored.attributes, section)
-        yield from (Item(scan, artifact) for artifact in copies)
+        attributes, name = stored.attributes, f"{scan.series_id} {scan.volume}"
+        intensity = Intensity.of_percentiles(attributes.percentiles[scan.volume], name)
+        body = body_slices(image, intensity.threshold)
+        kept = tuple(spread_over_body(body, section.copy_slices).tolist())
+        copies = draw_copies(scan.series_id, scan.volume, image, attributes, section)
+        yield from (Item(scan, artifact, kept) for artifact in copies)
+
+
+def is_compared(item: Item) -> bool:
+    """Whether a reference is compared with: milder copies serve the calibration only."""
+    return item.artifact is None or item.severity >= LEAST_SEVERITY
 
 
 def is_masked(image: NDArray[np.float32]) -> bool:

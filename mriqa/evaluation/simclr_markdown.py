@@ -153,7 +153,7 @@ def _over_seeds(records: Sequence[Record], keys: Sequence[str], value: str) -> d
 
 def _rising(records: Sequence[Record]) -> str:
     columns = [(TRAINED, one) for one in ("quality", WHITENED, PAPER, "s_lq")]
-    columns += [(UNTRAINED, "quality"), (METRICS, METRICS)]
+    columns += [(UNTRAINED, WHITENED), (METRICS, METRICS)]
     head = ["family", *(f"{kind}, {measure}" for kind, measure in columns[:-1]), METRICS]
     parts = []
     for value, title in (

@@ -107,7 +107,8 @@ class EmbeddingReader:
             if item.artifact is None
             else Intensity.measured(image, item.key)
         )
-        embedding = embed_volume(self._encoder, image, intensity, item.key)
+        kept = None if item.kept is None else np.array(item.kept, dtype=np.intp)
+        embedding = embed_volume(self._encoder, image, intensity, item.key, kept)
         self._cache(item.scan.series_id).put(item.key, state, embedding)
 
     def keep(self) -> None:

@@ -49,20 +49,24 @@ def plot_auc(path: Path, summary: Sequence[Record]) -> None:
 
 
 def plot_severity(path: Path, rows: pd.DataFrame) -> None:
-    """quality_score of the first trained encoder against severity, a line a subject."""
+    """quality_score of the first trained encoder against severity, a line a subject.
+
+    The whitened margin, where it was not calibrated.
+    """
     trained = rows[rows["kind"] == TRAINED]
     trained = trained[trained["seed"] == trained["seed"].min()]
+    name = "quality_score" if trained["quality_score"].notna().any() else "margin_whitened"
     families = sorted(set(trained["family"]) - {CLEAN})
     figure, panels = _panels(families)
     for panel, family in zip(panels, families, strict=False):
         some = trained[trained["family"].isin([family, CLEAN])]
         for _, own in some.groupby(["subject", "stratum"]):
             ordered = own.sort_values("severity")
-            panel.plot(ordered["severity"], ordered["quality_score"].astype(float), "-",
+            panel.plot(ordered["severity"], ordered[name].astype(float), "-",
                        marker=".", ms=4, lw=0.7, color="#1b5e91", alpha=0.45)  # fmt: skip
         panel.set_title(family, fontsize=9)
-        panel.set(xlim=(-0.05, 1.05), ylim=(-0.03, 1.03))
-    _finish(figure, panels, len(families), "severity", "quality_score")
+        panel.set_xlim(-0.05, 1.05)
+    _finish(figure, panels, len(families), "severity", name)
     save(figure, path)
 
 

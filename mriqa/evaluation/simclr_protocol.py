@@ -26,7 +26,7 @@ from mriqa.evaluation.simclr_cells import (
     judge_volumes,
 )
 from mriqa.evaluation.simclr_ground import Ground, scan_of
-from mriqa.evaluation.simclr_items import Item, Stores, draw_references
+from mriqa.evaluation.simclr_items import Item, Stores, draw_references, is_compared
 from mriqa.evaluation.truth import CLEAN
 
 FREE = "free_breathing"
@@ -81,7 +81,7 @@ def find_protocol(
         key=lambda one: (one.shard, one.series_id, one.volume),
     )
     return Protocol(
-        tuple(draw_references(lenders, stores, section)),
+        tuple(one for one in draw_references(lenders, stores, section) if is_compared(one)),
         design,
         int(both["series_id"].isin(pinned).sum()),
         judged["metrics_score"].to_numpy(np.float64),

@@ -1,10 +1,11 @@
 """Severity that rises within a subject: does the score fall with it?"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from mriqa.config import ArtifactFamily
 from mriqa.evaluation.auc import Floats
 from mriqa.evaluation.findings import spearman
 from mriqa.evaluation.simclr_cells import Design
@@ -20,7 +21,7 @@ def rising_records(
     """Spearman's ρ of severity and badness, by family and measure; 1 is best.
 
     `measures`: name → badness (n) of the volumes of `design`. `median`: over the subjects for whom
-    severity rises, of ρ over its levels and the clean scan; a score that does not move counts as 0.
+    all levels were made, of ρ over these and the clean scan; one that does not move counts as 0.
     `pooled`: over all volumes of the family and the clean ones, of all subjects.
     """
     families = sorted(set(design.family.tolist()) - {CLEAN})
@@ -38,7 +39,8 @@ def rising_records(
 
 
 def _within(design: Design, badness: Floats, family: str, mode: ModeSection) -> Record:
-    levels = {0.0, *mode.rising} if family in mode.rising_families else {0.0}
+    named = mode.levels.get(cast(ArtifactFamily, family), ())
+    levels = {0.0, *(mode.rising if family in mode.rising_families else named)}
     asked = np.isin(design.family, [family, CLEAN]) & np.isin(design.severity, sorted(levels))
     found = []
     for subject in np.unique(design.sampling.subject):

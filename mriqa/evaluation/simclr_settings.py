@@ -36,15 +36,16 @@ class ModeSection(Section):
         description="Severities above 0 of one artifact that grows; none: not asked.",
     )
     rising_families: tuple[ArtifactFamily, ...] = Field(
-        (*MAIN, *OTHER), description="Whose severity rises."
+        MAIN, description="Whose severity rises so; the others have their `levels`."
     )
     rising_subjects: int = Field(8, ge=1, description="Subjects for whom severity rises.")
     trained: int = Field(3, ge=1, description="Encoders trained, seeds from the run's own on.")
     untrained: int = Field(3, ge=0, description="Encoders with random weights, seeds from 0 on.")
     shuffles: int = Field(20, ge=0, description="Banks with HQ and LQ labels drawn anew.")
     hq_volumes: int | None = Field(
-        None, ge=2, description="HQ volumes of a bank at most, drawn; none: all the run has."
+        None, ge=2, description="HQ volumes of a bank at most; none: all the run has."
     )
+    calibrate: bool = Field(True, description="quality_score of the trained encoders, too.")
     second_protocol: bool = Field(
         True, description="Breath-held against free-breathing, where the truth marks them."
     )
@@ -62,8 +63,8 @@ class ModeSection(Section):
 
 SMALL = ModeSection(
     subjects=8, strata=1, levels=dict.fromkeys(MAIN[:3], (MEDIUM, STRONG)),
-    held_out=("ghosting",), rising=(), rising_families=(), trained=1, untrained=1, hq_volumes=12,
-    second_protocol=False, ablation=False,
+    held_out=("ghosting",), rising=(), rising_families=(), trained=1, untrained=1, hq_volumes=20,
+    calibrate=False, second_protocol=False, ablation=False,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from mriqa.artifacts import Artifact
 from mriqa.errors import UserError
 from mriqa.evaluation import simclr, simclr_pass
 from mriqa.evaluation.simclr import experiment, run_experiments
+from mriqa.evaluation.simclr_banks import build_banks
 from mriqa.evaluation.simclr_ground import choose_tests, read_ground
 from mriqa.evaluation.simclr_settings import ExperimentsSection
 from mriqa.methods.simclr.bank import read_bank
@@ -154,8 +155,11 @@ def test_severity_rises_within_subjects(run):
     noise = rising["trained", 0, "noise", "quality"]
     assert (noise["n_subjects"], noise["n_levels"]) == (3, 4)
     assert noise["median"] > 0.7
-    assert rising["trained", 0, "ghosting", "quality"]["median"] is None
-    assert rising["trained", 0, "ghosting", "quality"]["pooled"] is not None
+    ghosting = rising["trained", 0, "ghosting", "whitened"]  # at its levels, for all subjects
+    assert (ghosting["n_subjects"], ghosting["n_levels"]) == (4, 3)
+    assert ghosting["pooled"] > 0
+    assert rising["untrained", 0, "noise", "whitened"]["n_subjects"] == 0  # not asked of it
+    assert rising["untrained", 0, "noise", "quality"]["pooled"] is None  # nor calibrated
 
 
 def test_the_second_protocol_judges_by_other_subjects_only(run):
@@ -185,6 +189,25 @@ def test_the_ablation_has_the_six_cells_of_encoders_and_readouts(run):
     assert found["encoder", "whole slices", "paper"]["mean of the six"] is not None
 
 
+def test_the_runs_own_bank_is_built_again_exactly(run):
+    """So that the experiments speak of what the run rates by."""
+    plan, setup = own_setup(run)
+    made = build_banks(setup.references, setup.embeddings(plan), setup.reference)
+    stored = read_bank(run.results / "models" / "simclr" / run.model_id / "bank").strata
+    mine, theirs = made["T1w/none"], stored["T1w/none"]
+    order = {one.name: row for row, one in enumerate(mine.references)}
+    rows = [order[one.name] for one in theirs.references]
+    assert len(rows) == len(mine.references)
+    assert [mine.references[row] for row in rows] == list(theirs.references)
+    assert mine.volumes[rows] == pytest.approx(theirs.volumes)
+    assert (mine.counts[rows] == theirs.counts).all()
+
+
+def own_setup(run):
+    setup = simclr.prepare(run.config, SECTION, SECTION.full, 1)
+    return setup.plans[0], setup
+
+
 def test_markdown_and_plots_say_the_same(run):
     folder, content = run.results / "experiments", read(run)
     text = (folder / "simclr.md").read_text()
@@ -208,11 +231,11 @@ def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypat
     before = read(run)
     shown, real = [], simclr_pass.embed_volume
 
-    def embed(encoder, volume, intensity, what):
+    def embed(*shown_it):
         if len(shown) == 40:
             raise KeyboardInterrupt
-        shown.append(what)
-        return real(encoder, volume, intensity, what)
+        shown.append(shown_it[3])
+        return real(*shown_it)
 
     for path in run.results.glob("experiments/simclr/embeddings/*/*.safetensors"):
         path.unlink()
