@@ -97,6 +97,12 @@ def test_slices_of_little_body_are_not_of_the_body():
     assert body_slices(np.zeros((3, 4, 4), np.float32), 1.0).any()
 
 
+def test_a_dark_slice_within_the_body_is_of_the_body():
+    volume = np.full((6, 20, 20), 100, np.float32)
+    volume[[0, 3]] = 10
+    np.testing.assert_array_equal(body_slices(volume, 50.0), [False] + [True] * 5)
+
+
 def test_a_volume_is_the_mean_of_its_body_slices():
     rng = np.random.default_rng(0)
     slices = rng.normal(0, 1, (6, 4)).astype(np.float16)

@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 UPPER_PERCENTILE = 99.5
 """Of the foreground: the intensity that becomes 1, in training as here."""
 LEAST_BODY = 0.25
-"""A slice of the body has at least this part of the foreground of the fullest slice."""
+"""The body's first and last slice have at least this part of the foreground of the fullest."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,12 @@ def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]
 
 
 def body_slices(volume: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Which slices of `volume` (z, y, x) have enough voxels above `threshold`; one at least."""
+    """The slices of `volume` (z, y, x) from the first to the last with enough above `threshold`.
+
+    What lies between is of the body even where it is dark: its signal may have dropped out.
+    """
     counts = (volume > threshold).sum(axis=(1, 2))
-    enough: NDArray[np.bool_] = counts >= LEAST_BODY * counts.max()
-    return enough
+    enough = np.flatnonzero(counts >= LEAST_BODY * counts.max())
+    places = np.arange(len(counts))
+    within: NDArray[np.bool_] = (places >= enough[0]) & (places <= enough[-1])
+    return within
