@@ -166,7 +166,10 @@ class ResourcesSection(Section):
     merge_mem_mb: int = Field(4000, ge=256, description="Of the merge job.")
     convert_threads: int = Field(2, ge=1, description="Series converted at a time in a job.")
     score_threads: int = Field(1, ge=1, description="Volumes scored at a time in a job.")
-    rate_threads: int = Field(1, ge=1, description="CPU threads of a learned method's jobs.")
+    rate_threads: int = Field(1, ge=1, description="CPU threads of a learned method's rating job.")
+    bank_threads: int = Field(
+        1, ge=1, description="CPU threads of the job that builds its reference bank."
+    )
 
 
 class Config(Section):

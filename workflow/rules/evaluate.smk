@@ -33,7 +33,7 @@ rule experiment_method:
         "logs/experiment/{method}.log",
     conda:
         "../envs/mriqa.yaml"
-    threads: PLAN.threads("rate")
+    threads: PLAN.threads("bank")
     resources:
         **PLAN.resources("reference"),
     params:

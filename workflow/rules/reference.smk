@@ -40,7 +40,7 @@ rule build_bank:
         method=one_of(PLAN.unbanked()),
     conda:
         "../envs/mriqa.yaml"
-    threads: PLAN.threads("rate")
+    threads: PLAN.threads("bank")
     resources:
         **PLAN.resources("reference"),
     params:
