@@ -102,7 +102,8 @@ def write_model(
         weights = {
             name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()
         }
-        safetensors.torch.save_file(weights, temporary / WEIGHTS)
+        # save_file would make a file that its owner alone may read
+        (temporary / WEIGHTS).write_bytes(safetensors.torch.save(weights))
         write_json(temporary / CONFIG, dict(config))
         write_json(temporary / METRICS, dict(metrics))
         write_json(temporary / PROVENANCE, _provenance(origin, config, temporary / WEIGHTS))

@@ -40,6 +40,10 @@ def test_a_model_comes_back(folder):
         assert torch.equal(other.state_dict()[name], value)
 
 
+def test_who_may_read_one_file_of_a_model_may_read_all(folder):
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_provenance_says_where_it_comes_from(folder):
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["weights_sha256"] == sha256_of(folder / "weights.safetensors")
