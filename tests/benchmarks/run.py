@@ -25,6 +25,7 @@ def load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # where processes that it starts look for its functions
     spec.loader.exec_module(module)
     return module
 
