@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 import yaml
@@ -17,6 +15,7 @@ import yaml
 import mriqa
 from mriqa.config import Config, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
+from mriqa.processes import stopped_by_signals
 from mriqa.run.display import Display
 from mriqa.run.index import describe_pin, index_results
 from mriqa.run.learned import Learned
@@ -31,13 +30,8 @@ POLL_S = 0.1
 STOP_PATIENCE_S = 20.0
 LOG_TAIL_LINES = 15
 RERUN_TRIGGERS = ("mtime", "params", "input")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DRY_RUN = {"-n", "--dry-run", "--dryrun"}
 SOURCE = Path(mriqa.__file__).resolve().parent.parent
-
-
-class StoppedError(MriqaError):
-    """The user, or the system, asked the run to stop."""
 
 
 def run_workflow(config: Path, *, profile: Path, cores: int | None, extra: list[str]) -> None:
@@ -125,25 +119,6 @@ def local_memory_mb(profile: Path, extra: Sequence[str]) -> int | None:
         return None
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(total * 0.9 / 2**20)
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into StoppedError, so that everything is put away."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # once is enough: what follows must not be interrupted
-        for one in SIGNALS:
-            signal.signal(one, signal.SIG_IGN)
-        name = signal.Signals(number).name
-        raise StoppedError(f"stopped by {name}; the same command goes on where this one was")
-
-    before = {one: signal.signal(one, stop) for one in SIGNALS}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _prepare(config: Config, lock: RunLock) -> None:
