@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 TEMPORARY_MARK = ".part-"
 MEMORY_KEY = b"mem_mb"
 """In the metadata of a job's Parquet file: the memory that the job had, in MiB."""
+MODEL_KEY = b"model_id"
+"""In the metadata of a learned method's score file: the model that it is by."""
 
 
 def temporary_name(path: Path) -> Path:

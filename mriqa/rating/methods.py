@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import shard_name
 from mriqa.columns import Column
 from mriqa.errors import UserError
+from mriqa.files import MODEL_KEY
 from mriqa.methods import METHODS
 from mriqa.rating.published import METHOD_SCHEMAS
-
-MODEL_KEY = b"model_id"
-"""In the metadata of a method's score file: the model behind it."""
 
 _SQL_TYPES = {"string": "VARCHAR", "float64": "DOUBLE", "int32": "INTEGER", "bool": "BOOLEAN"}
 

@@ -112,6 +112,3 @@ SCORE_COLUMNS = (
 )
 SCORE_SCHEMA = arrow_schema(SCORE_COLUMNS)
 """`scores/simclr/<shard>.parquet`: a row a volume that was measured, and a row a slice of it."""
-
-MODEL_KEY = b"model_id"
-"""In the metadata of a score file: the model that gave the embeddings."""

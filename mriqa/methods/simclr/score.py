@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import read_cohort, read_shard
 from mriqa.config import TrainingSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.files import MEMORY_KEY, write_parquet
+from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.images.store import StoredSeries, open_store
 from mriqa.methods.simclr.bank import Bank, read_bank
-from mriqa.methods.simclr.columns import MODEL_KEY, SCORE_SCHEMA
+from mriqa.methods.simclr.columns import SCORE_SCHEMA
 from mriqa.methods.simclr.embedder import Embedder, model_embedder
 from mriqa.methods.simclr.judge import Judge, Judged, Similarities
 from mriqa.methods.simclr.matching import Person
