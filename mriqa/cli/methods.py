@@ -1,0 +1,100 @@
+"""Verbs of the learned methods; the workflow calls them, in this order."""
+
+import argparse
+from pathlib import Path
+
+from mriqa.cli.arguments import Verbs, at_least_one
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add `train`, `propose`, `reference` and `rate`."""
+    for name, verb, text in (
+        ("train", _train, "train a learned method on the pinned series"),
+        ("propose", _propose, "list good volumes for a learned method to compare with"),
+        ("reference", _reference, "build the bank of embeddings of a list of references"),
+        ("rate", _rate, "rate one shard by a learned method"),
+    ):
+        stage = verbs.add_parser(name, help=text)
+        stage.add_argument("method", metavar="METHOD", help="simclr")
+        stage.add_argument("results", type=Path)
+        if name == "rate":
+            stage.add_argument("shard", help="e.g. shard-00007")
+        if name != "propose":
+            stage.add_argument("--model-id", required=True)
+            stage.add_argument("--training", default="{}", help="JSON of the section `training`")
+        if name != "rate":
+            stage.add_argument("--settings", default="{}", help="JSON of the method's section")
+        if name in ("propose", "reference"):
+            stage.add_argument("--rating", default="{}", help="JSON of the section `rating`")
+        if name == "reference":
+            stage.add_argument("--digest", required=True, help="of all that it is made from")
+        if name != "train":
+            stage.add_argument("--threads", type=at_least_one, default=1)
+            stage.add_argument("--mem-mb", type=at_least_one, default=4000)
+        stage.set_defaults(verb=verb)
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    from mriqa.config import PretrainingSection, TrainingSection, load_section
+    from mriqa.methods import load_part
+
+    folder = load_part(parsed.method, "train").train(
+        parsed.results,
+        parsed.model_id,
+        load_section(PretrainingSection, parsed.settings),
+        load_section(TrainingSection, parsed.training),
+    )
+    print(folder)
+
+
+def _propose(parsed: argparse.Namespace) -> None:
+    from mriqa.config import RatingSection, ReferenceSection, load_section
+    from mriqa.rating.reference import propose_references
+
+    proposed = propose_references(
+        parsed.results,
+        settings=load_section(ReferenceSection, parsed.settings),
+        rating=load_section(RatingSection, parsed.rating),
+        mem_mb=parsed.mem_mb,
+    )
+    print(proposed)
+
+
+def _reference(parsed: argparse.Namespace) -> None:
+    from mriqa.config import RatingSection, ReferenceSection, TrainingSection, load_section
+    from mriqa.rating.reference import make_bank
+    from mriqa.run.learned import note_made_from
+
+    training = load_section(TrainingSection, parsed.training)
+    bank = make_bank(
+        parsed.results,
+        parsed.model_id,
+        settings=load_section(ReferenceSection, parsed.settings),
+        rating=load_section(RatingSection, parsed.rating),
+        training=training.model_copy(update={"threads": parsed.threads}),
+        mem_mb=parsed.mem_mb,
+    )
+    note_made_from(bank, parsed.digest)
+    print(bank)
+
+
+def _rate(parsed: argparse.Namespace) -> None:
+    from mriqa.config import TrainingSection, load_section
+    from mriqa.methods import load_part
+
+    results, name = parsed.results, f"{parsed.shard}.parquet"
+    model = results / "models" / parsed.method / parsed.model_id
+    caches = results / "embeddings" / parsed.method / parsed.model_id
+    settings = load_section(TrainingSection, parsed.training)
+    load_part(parsed.method, "score").score_shard(
+        results / "shards" / name,
+        results / "zarr" / f"{parsed.shard}.zarr",
+        results / "scores" / name,
+        results / "cohort.parquet",
+        model,
+        model / "bank",
+        results / "scores" / parsed.method / name,
+        embeddings=caches / f"{parsed.shard}.safetensors",
+        settings=settings.model_copy(update={"threads": parsed.threads}),
+        mem_mb=parsed.mem_mb,
+    )

