@@ -141,16 +141,3 @@ def list_shards(results: Path) -> list[int]:
         return []
     matches = (_SHARD_FILE.fullmatch(path.name) for path in folder.iterdir())
     return sorted(int(match.group(1)) for match in matches if match)
-
-
-def shard_bytes(results: Path) -> dict[int, int]:
-    """Bytes of source files by shard number, of the shards that there are.
-
-    One small file is read. Raises UserError if it is missing or damaged.
-    """
-    path = results / "shards" / SHARD_INDEX_NAME
-    try:
-        table = pq.ParquetFile(path).read(columns=["shard", "n_series", "bytes"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise UserError(f"{path}: no list of shards ({error}); run `mriqa index CONFIG`") from error
-    return {row["shard"]: row["bytes"] for row in table.to_pylist() if row["n_series"] > 0}

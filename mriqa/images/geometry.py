@@ -16,8 +16,6 @@ AXES: tuple[Axis, Axis, Axis] = ("i", "j", "k")
 THICKER = 1.02
 """A spacing is the largest only if it exceeds the next one by 2% (resampled grids differ by 1%)."""
 
-Affine = tuple[tuple[float, float, float, float], ...]
-
 
 @dataclass(frozen=True)
 class Placement:

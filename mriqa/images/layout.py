@@ -55,12 +55,6 @@ class Layout:
         """Bytes of the largest object before compression."""
         return prod(self.shards) * self.itemsize
 
-    @property
-    def n_objects(self) -> int:
-        """Files that hold the voxels."""
-        slabs = -(-self.shape_zyx[0] // self.object_slices)
-        return -(-self.n_volumes // self.object_volumes) * slabs
-
     def blocks(self) -> Iterator[Block]:
         """The objects in the order of the source's bytes."""
         n_slices = self.shape_zyx[0]

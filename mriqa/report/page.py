@@ -198,7 +198,7 @@ def document(title: str, summary: Summary, sections: list[Html], note: str = "")
         _header(title, summary, note),
         _navigation(sections),
         element("main", *sections, id="content"),
-        _footer(summary),
+        _footer(),
         element("script", Html(script)),
     )
     return joined([Html("<!doctype html>\n"), element("html", head, body, lang="en"), "\n"])
@@ -242,7 +242,7 @@ def _navigation(sections: Sequence[Html]) -> Html:
     return element("nav", element("ul", *links), aria_label="Sections")
 
 
-def _footer(summary: Summary) -> Html:
+def _footer() -> Html:
     return element(
         "footer",
         "This page holds images and identifiers of participants: handle it as you handle the data. "

@@ -1,9 +1,7 @@
 """Encoders: MONAI's ResNets for 2-D and 3-D images, with global batch normalisation."""
 
-from typing import cast
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mriqa.errors import ConfigError
 from mriqa.training.normalisation import globalise
@@ -40,8 +38,3 @@ def make_encoder(
             bias_downsample=False,
         )
     return globalise(network)
-
-
-def embed(encoder: nn.Module, images: Tensor) -> Tensor:
-    """Embeddings (n, d) of `images`, typed for callers."""
-    return cast(Tensor, encoder(images))

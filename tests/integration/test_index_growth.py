@@ -24,10 +24,10 @@ from mriqa.cohort.manifest import (
     list_shards,
     read_cohort,
     read_shard,
-    shard_bytes,
     shard_name,
 )
 from mriqa.errors import UserError
+from mriqa.run.plan import read_loads
 
 ALWAYS = {"cohort.parquet", "shards/index.parquet"}
 """Rewritten whenever the cohort grows or shrinks."""
@@ -54,7 +54,7 @@ def test_files_agree_with_one_another(grown):
     _, out = grown
     assert list_shards(out) == [0, 1, 2]
     assert_consistent(out)
-    assert sum(shard_bytes(out).values()) == 20 * 100
+    assert sum(load.size_bytes for load in read_loads(out).values()) == 20 * 100
     listed = pq.read_table(out / "shards/index.parquet")
     assert listed.schema.equals(SHARD_INDEX_SCHEMA)
     assert listed["n_series"].to_pylist() == [
@@ -135,7 +135,7 @@ def test_an_emptied_shard_is_removed_and_its_number_never_used_again(grown):
         shutil.rmtree(root / subject, ignore_errors=True)
     assert again(root, out).shards_removed == 1
     assert list_shards(out) == [0, 1]
-    assert list(shard_bytes(out)) == [0, 1]
+    assert list(read_loads(out)) == ["shard-00000", "shard-00001"]
     assert again(root, out).shards_total == 2
     add_dataset(root, subjects=2, first=20)
     again(root, out)
@@ -343,9 +343,9 @@ def test_images_are_never_opened(tmp_path):
 
 def test_reading_what_is_not_there_says_what_to_do(tmp_path):
     assert list_shards(tmp_path) == []
-    for read in (shard_bytes, lambda path: read_cohort(path / "cohort.parquet")):
-        with pytest.raises(UserError, match="mriqa index CONFIG"):
-            read(tmp_path)
+    assert read_loads(tmp_path) == {}
+    with pytest.raises(UserError, match="mriqa index CONFIG"):
+        read_cohort(tmp_path / "cohort.parquet")
     add_file(tmp_path, "cohort.parquet", b"rubbish")
     with pytest.raises(UserError, match="not a cohort table"):
         read_cohort(tmp_path / "cohort.parquet")

@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mriqa.cohort.manifest import list_shards, read_shard, shard_bytes, shard_name
+from mriqa.cohort.manifest import list_shards, read_shard, shard_name
+from mriqa.run.plan import read_loads
 
 SUBJECTS = st.sets(st.integers(0, 30), min_size=1, max_size=12)
 
@@ -87,7 +88,8 @@ class Cohort(RuleBasedStateMachine):
         }
         assert inside == self.placed
         assert len(inside) == len(self.ages)
-        assert list(shard_bytes(self.results)) == list_shards(self.results)
+        names = [shard_name(number) for number in list_shards(self.results)]
+        assert list(read_loads(self.results)) == names
 
     def index_again(self) -> set[str]:
         """Names of the manifests written or removed; checks that the kept series stayed."""

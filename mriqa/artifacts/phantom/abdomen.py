@@ -42,7 +42,7 @@ def render_abdomen(person: Person, tissue: Tissue, grid: Grid, seed: int) -> tup
     tissue = personal(tissue, body.liver_fat, generator(seed, 1))
     trunk = shape_trunk(grid, body, person, generator(seed, 2))
     canvas = Canvas(grid, edge_mm=1.15 * grid.spacing_mm[2])
-    parts = paint_trunk(canvas, trunk, person, tissue, generator(seed, 3))
+    parts = paint_trunk(canvas, trunk, tissue, generator(seed, 3))
     setting = Setting(canvas, trunk, tissue, parts, _wobble(grid, generator(seed, 4)))
     paint_small_bowel(setting, generator(seed, 5))
     paint_colon(setting, generator(seed, 6))

@@ -129,7 +129,7 @@ class Compartments:
 
 
 def paint_trunk(
-    canvas: Canvas, trunk: Trunk, person: Person, tissue: Tissue, rng: np.random.Generator
+    canvas: Canvas, trunk: Trunk, tissue: Tissue, rng: np.random.Generator
 ) -> Compartments:
     """Paint skin, fat, the muscular wall with its ribs, and the cavity's fat."""
     grid, edge = canvas.grid, canvas.edge_mm
