@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mriqa.errors import UserError
+
 TEMPORARY_MARK = ".part-"
 MEMORY_KEY = b"mem_mb"
 """In the metadata of a job's Parquet file: the memory that the job had, in MiB."""
@@ -91,6 +93,35 @@ def write_parquet_if_changed(path: Path, table: pa.Table) -> bool:
             pass  # damaged: replaced by a good one
     write_parquet(path, table)
     return True
+
+
+@contextmanager
+def readable(
+    path: Path,
+    remedy: str = "delete it and run again",
+    *,
+    absent: str = "not there; run `mriqa run CONFIG`",
+) -> Iterator[None]:
+    """Turn what goes wrong in reading the Parquet file `path` into a UserError with the cause.
+
+    It ends with `remedy`; of a file that is not there it says `absent`.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: {absent}") from None
+    except (pa.ArrowException, OSError) as error:
+        cause = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({cause}); {remedy}") from None
+
+
+def read_if_sound(path: Path, schema: pa.Schema) -> pa.Table | None:
+    """The table in `path`; None if it is not there, damaged, or of another schema."""
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError):
+        return None
+    return table if table.schema.equals(schema, check_metadata=False) else None
 
 
 @contextmanager

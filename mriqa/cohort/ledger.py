@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from mriqa.cohort.manifest import (
 )
 from mriqa.cohort.tabular import Problem
 from mriqa.errors import UserError
-from mriqa.files import TEMPORARY_MARK, sync_folder, write_parquet, write_parquet_if_changed
+from mriqa.files import (
+    TEMPORARY_MARK,
+    read_if_sound,
+    sync_folder,
+    write_parquet,
+    write_parquet_if_changed,
+)
 
 READ_THREADS = 8
 STAGE_FOLDERS = ("shards", "convert", "zarr", "scores")
@@ -62,7 +69,8 @@ def read_ledger(results: Path) -> Ledger:
     numbers = list_shards(results)
     paths = [results / "shards" / f"{shard_name(number)}.parquet" for number in numbers]
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        manifests = dict(zip(numbers, pool.map(_read_manifest, paths), strict=True))
+        read = pool.map(read_if_sound, paths, repeat(SHARD_SCHEMA))
+        manifests = dict(zip(numbers, read, strict=True))
     cohort = _read_old_cohort(results / "cohort.parquet")
     listed = _read_shard_index(results)
     assigned = _assignments(manifests, cohort)
@@ -207,14 +215,6 @@ def _converted_checksums(
     names = ("series_id", "size_bytes", "mtime_ns")
     keys = zip(*(manifest[column].to_pylist() for column in names), strict=True)
     return {key: digests[key[0]] for key in keys if digests.get(key[0]) is not None}
-
-
-def _read_manifest(path: Path) -> pa.Table | None:
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError):
-        return None
-    return table if table.schema.equals(SHARD_SCHEMA, check_metadata=False) else None
 
 
 def _read_old_cohort(path: Path) -> pa.Table | None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.errors import ErrorCode, UserError
+from mriqa.files import readable
 
 COHORT_SCHEMA = pa.schema(
     [
@@ -110,27 +111,21 @@ def series_from_row(row: dict[str, Any]) -> Series:
 
 def read_shard(path: Path) -> list[Series]:
     """The series of one shard; raises UserError if `path` is not a shard manifest."""
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such shard; run `mriqa index CONFIG` first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a shard manifest ({error}); index again") from error
-    if not table.schema.equals(SHARD_SCHEMA, check_metadata=False):
-        raise UserError(f"{path}: not a shard manifest of this version; index again")
+    table = _read(path, SHARD_SCHEMA, "shard manifest")
     return [series_from_row(row) for row in table.to_pylist()]
 
 
 def read_cohort(path: Path) -> pa.Table:
     """`cohort.parquet` as an Arrow table of COHORT_SCHEMA; raises UserError if it is not that."""
-    try:
+    return _read(path, COHORT_SCHEMA, "cohort table")
+
+
+def _read(path: Path, schema: pa.Schema, what: str) -> pa.Table:
+    absent = f"no such {what}; run `mriqa index CONFIG` first"
+    with readable(path, f"if it is a {what}, index again", absent=absent):
         table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such cohort; run `mriqa index CONFIG` first") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a cohort table ({error}); index again") from error
-    if not table.schema.equals(COHORT_SCHEMA, check_metadata=False):
-        raise UserError(f"{path}: not a cohort table of this version; index again")
+    if not table.schema.equals(schema, check_metadata=False):
+        raise UserError(f"{path}: not a {what} of this version; index again")
     return table
 
 

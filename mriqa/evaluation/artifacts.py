@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.config import EvaluationSection
@@ -31,7 +30,7 @@ from mriqa.evaluation.findings import (
 from mriqa.evaluation.markdown import printed, written
 from mriqa.evaluation.plots import plot_auc, plot_measures, plot_severity
 from mriqa.evaluation.truth import CLEAN, Matched, match, read_truth
-from mriqa.files import write_json, write_text
+from mriqa.files import readable, write_json, write_text
 from mriqa.metrics import VOLUME_COLUMNS
 
 FORMAT_VERSION = 1
@@ -81,15 +80,11 @@ def _read_volumes(results: Path) -> tuple[pd.DataFrame, list[Measure]]:
         for column in VOLUME_COLUMNS
         if column.better is not None
     ]
-    try:
+    with readable(path, "merge again", absent="no such table; run `mriqa merge` first"):
         names = set(pq.read_schema(path).names)
         measures = [QUALITY, *(measure for measure in declared if measure.name in names)]
         columns = list(dict.fromkeys([*_NEEDED, *(measure.name for measure in measures)]))
         volumes = pq.read_table(path, columns=columns).to_pandas()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such table; run `mriqa merge` first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); merge again") from error
     volumes["volume"] = volumes["volume"].astype("float64")  # NaN: the series was not read
     return volumes, measures
 

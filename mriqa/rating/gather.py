@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.errors import UserError
+from mriqa.files import readable
 from mriqa.metrics import VOLUME_COLUMNS
 from mriqa.rating.methods import MethodScores, null_of
 from mriqa.rating.published import METHOD_VOLUME_COLUMNS
@@ -69,10 +70,8 @@ def connect_scores(
     It spills into `scratch`.
     """
     for file in files:
-        try:
+        with readable(file):
             schema = pq.read_schema(file)
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{file}: damaged ({error}); delete it and run again") from None
         if not schema.equals(SCORE_SCHEMA, check_metadata=False):
             raise UserError(f"{file}: scores of another version; delete it and run again")
     connection = duckdb.connect(

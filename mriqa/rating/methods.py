@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import shard_name
 from mriqa.columns import Column
 from mriqa.errors import UserError
-from mriqa.files import MODEL_KEY
+from mriqa.files import MODEL_KEY, readable
 from mriqa.methods import METHODS
 from mriqa.rating.published import METHOD_SCHEMAS
 
@@ -55,12 +55,8 @@ def _checked(method: str, files: list[Path]) -> MethodScores:
 
 
 def _model_id(path: Path, schema: pa.Schema) -> str:
-    try:
+    with readable(path, absent="not rated yet; run `mriqa run CONFIG`"):
         found = pq.read_schema(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not rated yet; run `mriqa run CONFIG`") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
     model = (found.metadata or {}).get(MODEL_KEY)
     if not found.equals(schema, check_metadata=False) or model is None:
         raise UserError(f"{path}: scores of another version; delete it and run again")

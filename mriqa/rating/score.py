@@ -19,7 +19,7 @@ from mriqa.cohort.manifest import Series, read_shard
 from mriqa.columns import Column, arrow_schema
 from mriqa.config import ScoreSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.files import MEMORY_KEY, write_parquet
+from mriqa.files import MEMORY_KEY, readable, write_parquet
 from mriqa.images.store import ShardStore, StoredSeries, open_store
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
@@ -88,10 +88,8 @@ def score_shard(
 
 
 def _read_statuses(path: Path, series: list[Series]) -> dict[str, Row]:
-    try:
+    with readable(path):
         rows = pq.read_table(path).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
     statuses = {row["series_id"]: row for row in rows}
     missing = [one.series_id for one in series if one.series_id not in statuses]
     if missing:

@@ -16,12 +16,11 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import COHORT_SCHEMA, read_cohort
 from mriqa.config import PretrainingSection, section_json
 from mriqa.errors import UserError
-from mriqa.files import remove_leftovers, write_parquet
+from mriqa.files import read_if_sound, remove_leftovers, write_parquet
 
 FOLDER = "training"
 DIGITS = 12
@@ -93,7 +92,7 @@ def pin_training(results: Path, method: str, section: PretrainingSection, *, ret
     series of subjects that are in another split by now; then nothing is written.
     """
     path = pin_path(results, method, section)
-    old = _readable(path)
+    old = read_if_sound(path, PIN_SCHEMA)
     cohort = read_cohort(results / "cohort.parquet")
     if old is not None and not retrain:
         _check_split(path, old, cohort)
@@ -130,7 +129,7 @@ def select_training(cohort: pa.Table, selection: Selection, section: str) -> pa.
 
 def read_pinned(path: Path) -> list[PinnedSeries]:
     """A pinned list, by series id; raises UserError if it is missing or damaged."""
-    table = _readable(path)
+    table = read_if_sound(path, PIN_SCHEMA)
     if table is None:
         raise UserError(f"{path}: the list of training series is missing or damaged; run "
                         "`mriqa index CONFIG`")  # fmt: skip
@@ -168,14 +167,6 @@ def _check_split(path: Path, pinned: pa.Table, cohort: pa.Table) -> None:
 
 def _draw(seed: int, series_id: str) -> bytes:
     return hashlib.sha256(f"{seed}:{series_id}".encode()).digest()
-
-
-def _readable(path: Path) -> pa.Table | None:
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError):
-        return None
-    return table if table.schema.equals(PIN_SCHEMA, check_metadata=False) else None
 
 
 def _nothing_to_learn_from(

@@ -334,7 +334,7 @@ def test_a_damaged_score_file_is_named(results, tmp_path):
     shutil.copytree(results, copy)
     victim = copy / "scores" / f"{shard_name(2)}.parquet"
     victim.write_bytes(victim.read_bytes()[:-100])
-    with pytest.raises(UserError, match="shard-00002.parquet: damaged.*delete it and run again"):
+    with pytest.raises(UserError, match="shard-00002.parquet: cannot be read .*; delete it and"):
         publish_tables(copy, RATING)
 
 

@@ -166,7 +166,7 @@ def test_leftovers_of_killed_jobs_are_removed_and_those_of_other_shards_kept(tmp
 
 def test_a_file_that_is_no_manifest_is_a_user_error(tmp_path):
     bad = save(tmp_path / "shard-00000.parquet", b"no parquet")
-    with pytest.raises(UserError, match="not a shard manifest"):
+    with pytest.raises(UserError, match="cannot be read .*if it is a shard manifest, index again"):
         convert_shard(
             bad, tmp_path / "s.zarr", tmp_path / "st", settings=ConvertSection(), threads=1,
             mem_mb=500,

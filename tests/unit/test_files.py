@@ -7,7 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mriqa.errors import UserError
 from mriqa.files import (
+    read_if_sound,
+    readable,
     remove_leftovers,
     replacing,
     replacing_folder,
@@ -75,6 +78,29 @@ def test_damaged_table_is_replaced(tmp_path):
     path.write_bytes(b"PAR1 nonsense")
     assert write_parquet_if_changed(path, TABLE)
     assert pq.read_table(path).equals(TABLE)
+
+
+def test_what_cannot_be_read_is_said_with_cause_and_remedy(tmp_path):
+    path = tmp_path / "t.parquet"
+    with pytest.raises(UserError, match="parquet: not there; run `mriqa run CON"), readable(path):
+        pq.read_schema(path)
+    write_parquet(path, TABLE)
+    one_line = r"^\S+t\.parquet: cannot be read \(No match.*\); try b$"
+    with pytest.raises(UserError, match=one_line), readable(path, "try b"):
+        pq.read_table(path, columns=["c"])  # its message has many lines
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"read \(.+\); delete it and run again$"), readable(path):
+        pq.read_table(path)
+
+
+def test_only_a_sound_table_of_the_schema_is_read(tmp_path):
+    path = tmp_path / "t.parquet"
+    assert read_if_sound(path, TABLE.schema) is None
+    write_parquet(path, TABLE)
+    assert read_if_sound(path, TABLE.schema).equals(TABLE)
+    assert read_if_sound(path, TABLE.schema.remove(0)) is None
+    path.write_bytes(path.read_bytes()[:-9])
+    assert read_if_sound(path, TABLE.schema) is None
 
 
 def test_json_has_no_nan(tmp_path):

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import read_cohort, read_shard
 from mriqa.config import TrainingSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
+from mriqa.files import MEMORY_KEY, MODEL_KEY, readable, write_parquet
 from mriqa.images.store import StoredSeries, open_store
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.columns import SCORE_SCHEMA
@@ -135,12 +135,8 @@ def read_volumes(metric_scores: Path, series: Sequence[str], cohort: Path) -> pa
     UserError if a file is missing or damaged, or a series is not in the cohort.
     """
     names = ["series_id", "volume", "slice", *_OF_SCORES]
-    try:
+    with readable(metric_scores):
         scores = pq.ParquetFile(metric_scores).read(columns=names)
-    except FileNotFoundError:
-        raise UserError(f"{metric_scores}: no such scores; run `mriqa run CONFIG`") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{metric_scores}: damaged ({error}); delete it and run again") from None
     if not set(names) <= set(scores.column_names):
         raise UserError(f"{metric_scores}: scores of another version; delete it and run again")
     people = read_cohort(cohort)
