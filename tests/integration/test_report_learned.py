@@ -1,18 +1,17 @@
 """The page of a cohort that SimCLR has rated: references beside volumes, model, what is missing."""
 
-import base64
-import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
+import parsed_page
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import synthetic_learned as learned
 import synthetic_tables as synthetic
+from parsed_page import HOSTILE, decoded
 from PIL import Image
 
 from mriqa.artifacts import Artifact, apply
@@ -25,35 +24,17 @@ from mriqa.report.page import MAX_CHECKED, write_report
 
 WORST, RANDOM = 20, 3
 SECTION = ReportSection(worst=WORST, random=RANDOM)
-HOSTILE = "\"'></td><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 
 
-class Page(HTMLParser):
-    """Elements and texts of a page; `cards` are its worst volumes, `checks` those that pass,
-    though a check failed, with their references."""
+class Page(parsed_page.Page):
+    """`cards` are its worst volumes, `checks` those that pass, though a check failed, with their
+    references."""
 
     def __init__(self, path):
-        super().__init__()
-        self.text = path.read_text(encoding="utf-8")
-        self.elements, self.data = [], []
-        self.feed(self.text)
-        self.close()
+        super().__init__(path)
         worst, checks, *_ = [*re.split(r'<h3 id="(?:checks|random)"', self.text), ""]
         self.cards = re.split(r'<li id="worst-\d+">', worst)[1:]
         self.checks = re.split(r'<li id="checks-\d+">', checks)[1:]
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.data.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.data).split())
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +91,8 @@ def shown(results):
 
 def pictures(card):
     """Alternative text and grey levels of each picture of a card."""
-    found = re.findall(r'<img src="data:image/webp;base64,([^"]+)" alt="([^"]+)"', card)
-    return {
-        alt: np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
-        for data, alt in found
-    }
+    found = re.findall(r'<img src="(data:image/webp;base64,[^"]+)" alt="([^"]+)"', card)
+    return {alt: np.asarray(decoded(uri).convert("L"), float) for uri, alt in found}
 
 
 def model_folder(results):

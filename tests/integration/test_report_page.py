@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import io
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import synthetic_tables as synthetic
+from parsed_page import HOSTILE, Page, decoded
 from PIL import Image
 
 from mriqa.cohort.manifest import PROBLEM_SCHEMA
@@ -22,31 +21,6 @@ from mriqa.report.page import write_report
 from mriqa.report.pictures import Picture
 
 SECTION = ReportSection(worst=6, random=4)
-HOSTILE = "</td></table><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
-
-
-class Page(HTMLParser):
-    """Elements and texts of a page."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.text = path.read_text(encoding="utf-8")
-        self.elements, self.data = [], []
-        self.feed(self.text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.data.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.data).split())
 
 
 def write(folder, rows, section=SECTION):
@@ -66,10 +40,6 @@ def stored(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(stored):
     return Page(write_report(stored, SECTION))
-
-
-def decoded(uri):
-    return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
 
 
 def test_it_lies_where_the_workflow_expects_it(stored, page):
