@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mriqa.cli.arguments import Verbs, at_least_one
+from mriqa.methods import METHODS
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -15,7 +16,7 @@ def add_verbs(verbs: Verbs) -> None:
         ("rate", _rate, "rate one shard by a learned method"),
     ):
         stage = verbs.add_parser(name, help=text)
-        stage.add_argument("method", metavar="METHOD", help="simclr")
+        stage.add_argument("method", metavar="METHOD", choices=METHODS, help=", ".join(METHODS))
         stage.add_argument("results", type=Path)
         if name == "rate":
             stage.add_argument("shard", help="e.g. shard-00007")

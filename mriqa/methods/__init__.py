@@ -13,11 +13,11 @@ from mriqa.errors import UserError
 METHODS = ("simclr",)
 """Names of the methods there are: of their folders, configuration sections and column prefixes."""
 
-Part = Literal["columns", "train", "score"]
+Part = Literal["train", "score"]
 
 
 def load_part(method: str, part: Part) -> ModuleType:
-    """A part of a method, e.g. `load_part("simclr", "train").train`; `columns` is light.
+    """A part of a method, e.g. `load_part("simclr", "train").train`.
 
     Raises UserError for a method that does not exist.
     """

@@ -1,5 +1,6 @@
 """The command line: exit codes and sentences, no tracebacks."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_an_unknown_family_is_told_what_there_is(tmp_path, capsys):
     out = str(tmp_path / "out.nii")
     assert main(["simulate", "in.nii", out, "--family", "blur", "--severity", "1"]) == 2
     assert "'blur' is none of jump, jumps, breathing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "propose", "reference", "rate"])
+def test_an_unknown_method_is_told_what_there_is(tmp_path, capsys, verb):
+    with pytest.raises(SystemExit) as end:
+        main([verb, "nonsense", str(tmp_path)])
+    assert end.value.code == 2
+    assert re.search("METHOD: .*'nonsense' .*simclr", capsys.readouterr().err)
 
 
 def test_a_wrong_configuration_exits_with_2(tmp_path, capsys):
