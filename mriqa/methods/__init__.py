@@ -1,7 +1,8 @@
 """The learned methods. Each is a folder here, with its parts loaded when they are needed.
 
-A method's `columns` declares what it adds to the tables, its `train` has the function `train`, its
-`score` the function `score_shard`.
+A method's `columns` declares what it adds to the tables (VOLUME_COLUMNS, SLICE_COLUMNS,
+SUBJECT_COLUMNS) and what its score file holds (SCORE_SCHEMA), its `train` has the function `train`,
+its `score` the function `score_shard`.
 """
 
 from importlib import import_module
@@ -13,11 +14,11 @@ from mriqa.errors import UserError
 METHODS = ("simclr",)
 """Names of the methods there are: of their folders, configuration sections and column prefixes."""
 
-Part = Literal["train", "score"]
+Part = Literal["columns", "train", "score"]
 
 
 def load_part(method: str, part: Part) -> ModuleType:
-    """A part of a method, e.g. `load_part("simclr", "train").train`.
+    """A part of a method, e.g. `load_part("simclr", "train").train`; `columns` is light.
 
     Raises UserError for a method that does not exist.
     """

@@ -1,9 +1,12 @@
-"""The columns of every published table, with those of the metrics and methods.
+"""The columns of every published table, with those of the metrics and methods."""
 
-A method adds its columns here, in one place, and nowhere else.
-"""
+from itertools import chain
+from typing import Any
 
-from mriqa.methods.simclr import columns as simclr
+import pyarrow as pa
+
+from mriqa.columns import Column
+from mriqa.methods import METHODS, load_part
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS
 from mriqa.tables.schemas import (
     FAILURE_COLUMNS,
@@ -16,16 +19,25 @@ from mriqa.tables.schemas import (
     VOLUME_TAIL,
 )
 
-METHOD_VOLUME_COLUMNS = {"simclr": simclr.VOLUME_COLUMNS}
-METHOD_SLICE_COLUMNS = {"simclr": simclr.SLICE_COLUMNS}
-METHOD_SCHEMAS = {"simclr": simclr.SCORE_SCHEMA}
+Columns = tuple[Column, ...]
+
+
+def _of_methods(name: str) -> dict[str, Any]:
+    """What the module `columns` of each method declares as `name`, by method."""
+    return {method: getattr(load_part(method, "columns"), name) for method in METHODS}
+
+
+METHOD_VOLUME_COLUMNS: dict[str, Columns] = _of_methods("VOLUME_COLUMNS")
+METHOD_SLICE_COLUMNS: dict[str, Columns] = _of_methods("SLICE_COLUMNS")
+METHOD_SUBJECT_COLUMNS: dict[str, Columns] = _of_methods("SUBJECT_COLUMNS")
+METHOD_SCHEMAS: dict[str, pa.Schema] = _of_methods("SCORE_SCHEMA")
 """Of `scores/<method>/<shard>.parquet`."""
 
-VOLUMES = (*VOLUME_HEAD, *simclr.VOLUME_COLUMNS, *VOLUME_COLUMNS, *VOLUME_TAIL)
-SLICES = (*SLICE_HEAD, *simclr.SLICE_COLUMNS, *SLICE_COLUMNS, *SLICE_TAIL)
+VOLUMES = (*VOLUME_HEAD, *chain(*METHOD_VOLUME_COLUMNS.values()), *VOLUME_COLUMNS, *VOLUME_TAIL)
+SLICES = (*SLICE_HEAD, *chain(*METHOD_SLICE_COLUMNS.values()), *SLICE_COLUMNS, *SLICE_TAIL)
 SLICE_FILES = tuple(column for column in SLICES if column.name != "contrast")
 """What a file of the slices table holds: its contrast stands in the name of its folder."""
-SUBJECTS = (*SUBJECT_HEAD, *simclr.SUBJECT_COLUMNS, *SUBJECT_TAIL)
+SUBJECTS = (*SUBJECT_HEAD, *chain(*METHOD_SUBJECT_COLUMNS.values()), *SUBJECT_TAIL)
 FAILURES = FAILURE_COLUMNS
 RUNS = RUN_COLUMNS
 
