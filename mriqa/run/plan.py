@@ -188,7 +188,7 @@ class Plan:
         return TrainingJob(self.config.training)
 
     def method_version(self, method: str, part: str) -> int:
-        """FORMAT_VERSION of a part of a method: `references`, `bank` or `score`."""
+        """FORMAT_VERSION of a part of a method, such as `score`."""
         return format_version(f"mriqa.methods.{method}.{part}")
 
     def threads(self, stage: str) -> int:

@@ -1,7 +1,7 @@
 """Batch normalisation over the batch of all workers.
 
 torch's own SyncBatchNorm refuses to run on a CPU, and without a global one the workers' batches
-leak into the contrastive task (METHODS §1). These layers exchange mean and variance with any
+leak into the contrastive task. These layers exchange mean and variance with any
 backend. A single worker gets torch's nn.BatchNorm, bit for bit and at its speed.
 """
 

@@ -1,7 +1,7 @@
 """Embeddings of whole volumes: every slice at its own resolution through the encoder.
 
-[P] METHODS §1, §6: no resizing, as the energy of artifacts is in what it would throw away. A
-volume's embedding is the mean over its body slices.
+[P] No resizing, as the energy of artifacts is in what it would throw away. A volume's embedding is
+the mean over its body slices. See docs/methods.md.
 """
 
 from dataclasses import dataclass
