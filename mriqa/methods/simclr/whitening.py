@@ -1,8 +1,8 @@
 """Whitening: embeddings in which all that is not quality varies equally, so that cosines compare.
 
 Raw embeddings of MR volumes point nearly the same way, and what little they differ in is anatomy
-more than quality. [P] Cosine after whitening with the within-class covariance is the
-scoring of linear discriminant analysis.
+more than quality. [P] Cosine after whitening with the within-class covariance is the scoring of
+linear discriminant analysis.
 """
 
 from collections.abc import Sequence
