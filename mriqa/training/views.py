@@ -83,7 +83,22 @@ def draw_views(
 
 def apply_view(image: Image, view: View) -> Image:
     """The view of a prepared slice (y, x), as (side, side); nothing is drawn here."""
-    part = image[view.box]
+    return _shown(image[view.box], view)
+
+
+def prepared_views(
+    image: NDArray[Any], views: tuple[View, View], upper: float, gamma: float
+) -> tuple[Image, Image]:
+    """`apply_view` of `prepare(image)` for both views; what neither shows is not computed."""
+    if sum(view.height * view.width for view in views) < image.size:
+        first, second = (prepare(image[view.box], upper, gamma) for view in views)
+    else:
+        prepared = prepare(image, upper, gamma)
+        first, second = (prepared[view.box] for view in views)
+    return _shown(first, views[0]), _shown(second, views[1])
+
+
+def _shown(part: Image, view: View) -> Image:
     if (view.height, view.width) != (view.side, view.side):
         part = _resampled(part, view.side)
     elif part.shape != (view.side, view.side):
