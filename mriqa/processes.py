@@ -1,6 +1,8 @@
-"""Processes of this machine: found by a mark in their environment, ended with their parent."""
+"""Processes: found by a mark in their environment, ended with a parent, kept apart by locks."""
 
 import ctypes
+import errno
+import fcntl
 import os
 import signal
 import sys
@@ -14,6 +16,8 @@ from types import FrameType
 from mriqa.errors import MriqaError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems without locks answer."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -91,6 +95,21 @@ def _stat_fields(pid: int) -> list[str]:
 def boot_id() -> str:
     """Of this machine since it was started; another one after every start."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def lock_at_once(handle: int) -> bool:
+    """Take the kernel's lock on an open file (flock), which ends with this process or `handle`.
+
+    False if another process has it. Where the file system has no locks everybody gets it.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
 
 
 def dying_with_parent(number: signal.Signals) -> Callable[[], None]:

@@ -8,7 +8,6 @@ OUT/demo.json written last: what was asked for is there
 Every file is complete or absent, so an interrupted run is finished by the next one.
 """
 
-import fcntl
 import json
 import multiprocessing
 import os
@@ -35,6 +34,7 @@ from mriqa.artifacts.demo_tables import (
 )
 from mriqa.errors import UserError
 from mriqa.files import TEMPORARY_MARK, write_bytes, write_json, write_text
+from mriqa.processes import lock_at_once
 from mriqa.progress import track
 
 FORMAT_VERSION = 1
@@ -196,10 +196,8 @@ def _only_writer(out: Path) -> Iterator[None]:
     """Hold the folder's lock, which ends with the process."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".demo.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{out}: another `mriqa demo-data` is writing here") from None
+        if not lock_at_once(handle.fileno()):
+            raise UserError(f"{out}: another `mriqa demo-data` is writing here")
         yield
 
 

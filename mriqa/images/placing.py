@@ -1,7 +1,5 @@
 """A store that is complete or absent: built beside its place under a hidden name, then renamed."""
 
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,9 +10,7 @@ from typing import IO
 
 from mriqa.errors import UserError
 from mriqa.files import TEMPORARY_MARK, sync_folder, temporary_name
-
-NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
-"""What file systems without flock answer; there the one live run of `mriqa run` must do."""
+from mriqa.processes import lock_at_once
 
 SYNCS_AT_A_TIME = 8
 
@@ -82,13 +78,8 @@ def _only_builder(store: Path) -> Iterator[None]:
 
 
 def _lock(handle: IO[str], store: Path) -> None:
-    taken = False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        taken = os.fstat(handle.fileno()).st_nlink == 0  # by one that has just ended: not ours
-    except OSError as error:
-        taken = error.errno not in NO_LOCKS
-    if taken:
+    ours = lock_at_once(handle.fileno())  # without locks the one live `mriqa run` must do
+    if not ours or os.fstat(handle.fileno()).st_nlink == 0:  # the file of one that has just ended
         raise UserError(
             f"{store}: another job is writing this store; wait until it ends or stop it"
         )

@@ -8,8 +8,6 @@ can be found and ended before another one writes to the same files.
 """
 
 import atexit
-import errno
-import fcntl
 import json
 import os
 import socket
@@ -21,11 +19,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mriqa.errors import UserError
-from mriqa.processes import boot_id, end_marked_processes, marked_processes, start_time
+from mriqa.processes import (
+    boot_id,
+    end_marked_processes,
+    lock_at_once,
+    marked_processes,
+    start_time,
+)
 
 LOCK_NAME = ".mriqa-run.lock"
 TOKEN_VARIABLE = "MRIQA_RUN_TOKEN"  # noqa: S105  (not a password)
-_NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
@@ -146,15 +149,11 @@ def end_processes(token: str, *, patience_s: float = 10.0) -> int:
 def _open_locked(path: Path) -> int:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if not lock_at_once(handle):  # where there are no locks the record alone must do
+            raise UserError(_refusal(path, read_owner(path)))
+    except BaseException:
         os.close(handle)
-        raise UserError(_refusal(path, read_owner(path))) from None
-    except OSError as error:
-        if error.errno not in _NO_FLOCK:
-            os.close(handle)
-            raise
-        # this file system has no locks: the record alone must do
+        raise
     return handle
 
 

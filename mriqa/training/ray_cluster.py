@@ -6,8 +6,6 @@ kills them when this process dies. What even that leaves behind (other machines 
 in /tmp) is recorded in the run folder, and ended or removed by the next run there.
 """
 
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -29,6 +27,7 @@ from mriqa.processes import (
     boot_id,
     dying_with_parent,
     end_processes,
+    lock_at_once,
     marked_processes,
     session_processes,
     title,
@@ -51,7 +50,6 @@ RECORD = "run.json"
 LOGS = "logs"
 HEAD_PATIENCE_S = 120.0
 STOP_PATIENCE_S = 15.0
-_NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -64,15 +62,10 @@ def held(run_folder: Path) -> Iterator[Path]:
     folder = run_folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_at_once(lock.fileno()):
             raise UserError(
                 f"{run_folder}: another process trains this model; wait for it, or stop it first"
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_FLOCK:
-                raise
+            )
         end_leftovers(folder)
         yield folder
 

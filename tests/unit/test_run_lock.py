@@ -1,5 +1,6 @@
 """The lock of a results folder: held once, taken over only from the provably dead."""
 
+import errno
 import json
 import os
 import subprocess
@@ -81,6 +82,22 @@ def test_a_record_without_flock_still_protects_a_live_owner(tmp_path: Path) -> N
         with pytest.raises(UserError, match=f"process {process.pid}"):
             take(tmp_path / "b")
         process.kill()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_only_a_file_system_without_locks_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("mriqa.processes.fcntl.flock", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            take(tmp_path)
+    else:
+        with hold(tmp_path):
+            assert read_owner(tmp_path / LOCK_NAME) is not None
 
 
 def test_a_later_process_of_the_same_pid_is_not_the_owner(tmp_path: Path) -> None:
