@@ -51,7 +51,7 @@ def references_of(row: dict, order: int) -> list[Reference]:
 
 
 def stratum_bank(rows: list[dict], stratum: str, seed: int) -> StratumBank:
-    """References with embeddings of chance, and a calibration."""
+    """References with embeddings of chance, a calibration and an AUC."""
     rng = np.random.default_rng(seed)
     hq = hq_rows(rows, stratum)
     references = [one for order, row in enumerate(hq) for one in references_of(row, order)]
@@ -61,7 +61,7 @@ def stratum_bank(rows: list[dict], stratum: str, seed: int) -> StratumBank:
     return StratumBank(
         stratum, tuple(references), rng.normal(size=(count, 4)).astype(np.float32),
         rng.normal(size=(count, 4)).astype(np.float32), np.zeros(count, np.float32),
-        np.ones(count, np.int64), calibrate(margins, severities, REFERENCE.good_share),
+        np.ones(count, np.int64), calibrate(margins, severities, REFERENCE.good_share), 0.91,
     )  # fmt: skip
 
 

@@ -65,6 +65,12 @@ class ReferenceSection(Section):
     min_references: int = Field(
         8, ge=2, description="A stratum with HQ references of fewer subjects is `no_reference`."
     )
+    min_auc: Fraction = Field(
+        0.7,
+        description="Where HQ and LQ references, each judged without its own subject, are told "
+        "apart with a smaller AUC, SimCLR gives similarities but no quality_score: the metrics "
+        "rate.",
+    )
     families: tuple[ArtifactFamily, ...] = Field(
         ("jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
          "bias", "dropout"),

@@ -32,6 +32,7 @@ class StratumReferences:
     stratum: str
     references: tuple[Reference, ...]
     calibration: Calibration | None
+    auc: float | None
 
     @property
     def n_hq(self) -> int:
@@ -67,6 +68,16 @@ class References:
     def by_name(self) -> dict[str, Reference]:
         """By the name that the tables have."""
         return {one.name: one for stratum in self.strata.values() for one in stratum.references}
+
+    @property
+    def min_auc(self) -> float:
+        """Least AUC of a bank that rates."""
+        return float(self.section["min_auc"])
+
+    def rates(self, stratum: str) -> bool:
+        """Whether the stratum has a bank that is strong enough to rate."""
+        one = self.strata.get(stratum)
+        return one is not None and one.auc is not None and one.auc >= self.min_auc
 
     @property
     def hq_names(self) -> list[str]:
@@ -161,7 +172,7 @@ def _stratum(content: Json) -> StratumReferences:
     )
     fitted = content["calibration"]
     calibration = None if fitted is None else Calibration.from_json(fitted)
-    return StratumReferences(str(content["stratum"]), references, calibration)
+    return StratumReferences(str(content["stratum"]), references, calibration, content["auc"])
 
 
 def _trained_on(results: Path, pretraining: Json, provenance: Json) -> TrainedOn | None:

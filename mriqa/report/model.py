@@ -160,7 +160,9 @@ def _bank(learned: Learned) -> list[Html | None]:
     explained = note(
         f"LQ are copies of HQ volumes with a simulated artifact of severity {LEAST_SEVERITY:g} or "
         "more; milder copies serve the calibration alone. The paper's similarity is to at most "
-        f"{bank.section.get('per_class', '?')} of each. ",
+        f"{bank.section.get('per_class', '?')} of each. AUC: how well the stratum's own LQ and HQ "
+        "references are told apart, each judged without its own subject (1 is best, 0.5 chance); "
+        f"from {bank.min_auc:g} on SimCLR rates. ",
         _confirmed(learned.model),
     )
     return [
@@ -190,13 +192,13 @@ def _bank_table(bank: References, rated: Mapping[str, Stratum]) -> Html:
     rows = [
         [
             identifier(one.stratum), count(one.n_subjects), count(one.n_hq), count(one.n_lq),
-            count(one.n_mild),
+            count(one.n_mild), decimal(one.auc, 2),
             count(rated[one.stratum].n_simclr) if one.stratum in rated else "–",
         ]
         for one in strata[:MAX_ROWS]
     ]  # fmt: skip
     left = len(strata) - len(rows)
-    head = ["stratum", "subjects", "HQ", "LQ", "milder copies", "volumes rated"]
+    head = ["stratum", "subjects", "HQ", "LQ", "milder copies", "AUC", "volumes rated"]
     more = note(f"and {count(left)} more strata: bank/bank.json") if left else None
     return joined([table("References by stratum", head, rows, class_="sortable"), more])
 
@@ -230,12 +232,12 @@ def _poor(rows: Sequence[Row]) -> Html | None:
 
 
 def _without(opinions: Opinions, bank: References) -> list[Html | None]:
-    """Strata that SimCLR could not judge, and what became of their volumes."""
-    strata = [one for one in opinions.strata if one.name not in bank.strata]
+    """Strata that SimCLR does not rate, and what became of their volumes."""
+    strata = [one for one in opinions.strata if not bank.rates(one.name)]
     rows = [
         [
             identifier(one.name), count(one.n_volumes), count(one.n_metrics), count(one.n_unrated),
-            _why(bank.too_few.get(one.name), bank),
+            _why(one.name, bank),
         ]
         for one in strata
     ]  # fmt: skip
@@ -243,7 +245,7 @@ def _without(opinions: Opinions, bank: References) -> list[Html | None]:
         return []
     head = ["stratum", "volumes", "rated by the metrics", "no reference", "why"]
     title = (
-        f"Strata without references ({count(len(rows))}, "
+        f"Strata that SimCLR does not rate ({count(len(rows))}, "
         f"{count(sum(one.n_volumes for one in strata))} volumes)"
     )
     left = opinions.n_strata - len(opinions.strata)
@@ -254,7 +256,10 @@ def _without(opinions: Opinions, bank: References) -> list[Html | None]:
     ]
 
 
-def _why(n_subjects: int | None, bank: References) -> str:
+def _why(stratum: str, bank: References) -> str:
+    n_subjects, own = bank.too_few.get(stratum), bank.strata.get(stratum)
+    if own is not None:
+        return f"its references are told apart with an AUC of {decimal(own.auc, 2)} only"
     if n_subjects is None:
         return "no HQ reference"
     least = bank.section.get("min_references", "?")

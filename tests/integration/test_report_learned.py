@@ -226,10 +226,11 @@ def test_the_section_on_the_model_says_what_it_is(results, page):
             row["rating_source"] == "simclr" and row["stratum"] == stratum
             for row in volumes(results).values()
         )
-        assert f"{stratum} 4 4 8 4 {rated}" in words  # subjects, HQ, LQ, milder copies
+        # subjects, HQ, LQ, milder copies, AUC
+        assert f"{stratum} 4 4 8 4 0.91 {rated}" in words
         assert f"{stratum} {rated} rated {stratum}: quality_score goes from" in words
     assert "references of 1 subjects; 2 are needed" in words
-    assert "Strata without references (2, " in words
+    assert "Strata that SimCLR does not rate (2, " in words
     assert "one note" in words
 
 

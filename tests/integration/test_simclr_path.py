@@ -236,6 +236,23 @@ def test_too_few_references_give_no_bank_and_the_metrics_rate(copy):
     assert volumes(copy)["003", 0]["rating_source"] == "metrics"
 
 
+def test_a_bank_that_cannot_tell_its_own_references_apart_leaves_rating_to_the_metrics(
+    cohort, copy, capsys
+):
+    assert 0.7 <= read_bank(cohort.bank).strata["T1w/none"].auc <= 1
+    assert volumes(cohort)["003", 0]["rating_source"] == "simclr"
+    build(copy, families=("bias",), min_auc=1.0)  # a smooth field: not seen by an untrained one
+    assert read_bank(copy.bank).strata["T1w/none"].auc < 1
+    assert "the metrics rate this stratum" in capsys.readouterr().err
+    copy.rate_all()
+    publish_tables(copy.results, RATING, methods=("simclr",))
+    row = volumes(copy)["003", 0]
+    assert row["rating_source"] == "metrics"
+    assert row["quality_score"] == row["metrics_score"]
+    assert row["simclr_quality_score"] is None
+    assert np.isfinite(row["simclr_margin_whitened"])
+
+
 def test_a_withdrawn_reference_vanishes_from_list_bank_and_caches(copy):
     subject = sorted(read_bank(copy.bank).strata["T1w/none"].subjects)[0]
     withdrawn = copy.folder / "withdrawn.txt"

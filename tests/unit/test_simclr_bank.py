@@ -13,7 +13,7 @@ from mriqa.config import ReferenceSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.bank import Bank, read_bank, without, write_bank
-from mriqa.methods.simclr.build import calibrated, judged_margins
+from mriqa.methods.simclr.build import auc_of_margins, calibrated, judged_margins
 from mriqa.methods.simclr.cache import EmbeddingCache
 from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
 from mriqa.methods.simclr.embed import VolumeEmbedding
@@ -31,7 +31,9 @@ def test_a_bank_comes_back_as_it_was(tmp_path):
     found = read_bank(tmp_path / "bank")
     assert dataclasses.replace(found, strata={}) == dataclasses.replace(made, strata={})
     one, other = found.strata["T1w"], made.strata["T1w"]
-    assert (one.references, one.calibration) == (other.references, other.calibration)
+    for name in ("references", "calibration", "auc"):
+        assert getattr(one, name) == getattr(other, name)
+    assert one.auc is not None
     for name in ("volumes", "slices", "places", "counts"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert read_bank(tmp_path / "bank", ("T2w",)).strata == {}
@@ -89,6 +91,27 @@ def test_references_are_judged_without_their_subject_for_the_calibration():
         rest = Judge(without(whole, reference.person.subject), SECTION)
         expected = rest.embedded(whole.volumes[number], reference.person).similarities
         assert margins[number] == pytest.approx(expected.margin_whitened[0], abs=1e-9)
+
+
+def test_the_auc_of_a_bank_counts_pairs_of_what_is_compared():
+    whole = made_bank()
+    margins = np.round(np.random.default_rng(0).normal(0, 1, len(whole.references)), 1)  # ties
+    pairs = [
+        1.0 if hq > lq else 0.5 if hq == lq else 0.0
+        for one, hq in zip(whole.references, margins, strict=True) if one.family is None
+        for other, lq in zip(whole.references, margins, strict=True) if other.severity >= 0.5
+    ]  # fmt: skip
+    assert 0 < np.mean(pairs) < 1
+    assert auc_of_margins(whole, margins) == pytest.approx(np.mean(pairs))
+
+
+def test_a_bank_below_its_least_auc_does_not_rate():
+    made = bank()
+    auc = made.strata["T1w"].auc
+    for least, rates in ((auc, True), (min(auc + 0.01, 1.0), auc == 1)):
+        section = SECTION.model_copy(update={"min_auc": least})
+        found = dataclasses.replace(made, section=section).calibration("T1w")
+        assert (found is not None) == rates
 
 
 def embedding(seed=0, depth=4):

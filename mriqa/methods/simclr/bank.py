@@ -24,7 +24,7 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import People, Person
 from mriqa.methods.simclr.whitening import HQ, Embeddings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
 LEAST_SEVERITY = 0.5
@@ -65,8 +65,9 @@ class StratumBank:
     """The n references of one stratum, with embeddings of length d.
 
     `volumes` (n, d); `slices` (m, d) those of all references one after the other, `counts` (n) of
-    each, `places` (m) where in the body each slice lies, 0 to 1. `calibration` is None only while
-    it is being fitted.
+    each, `places` (m) where in the body each slice lies, 0 to 1. `calibration` and `auc`, that of
+    its LQ against its HQ references (each judged without its own subject), are None only while
+    they are being fitted.
     """
 
     stratum: str
@@ -76,6 +77,7 @@ class StratumBank:
     places: NDArray[np.float32]
     counts: NDArray[np.int64]
     calibration: Calibration | None = None
+    auc: float | None = None
 
     @cached_property
     def people(self) -> People:
@@ -122,6 +124,12 @@ class Bank:
     too_few: dict[str, int]
     notes: tuple[str, ...] = ()
 
+    def calibration(self, stratum: str) -> Calibration | None:
+        """Of a stratum with a bank; None where that bank is too weak to rate (`min_auc`)."""
+        one = self.strata[stratum]
+        weak = one.auc is None or one.auc < self.section.min_auc
+        return None if weak else one.calibration
+
 
 def write_bank(folder: Path, bank: Bank) -> None:
     """Write `folder`/bank.json and bank.safetensors, both or none."""
@@ -132,7 +140,14 @@ def write_bank(folder: Path, bank: Bank) -> None:
             tensors[f"{number:04d}.{tensor}"] = np.ascontiguousarray(getattr(one, tensor))
         calibration = None if one.calibration is None else asdict(one.calibration)
         references = [asdict(reference) for reference in one.references]
-        strata.append({"stratum": name, "references": references, "calibration": calibration})
+        strata.append(
+            {
+                "stratum": name,
+                "references": references,
+                "calibration": calibration,
+                "auc": one.auc,
+            }
+        )
     content = save(tensors)
     described = {
         "format_version": FORMAT_VERSION,
@@ -201,6 +216,7 @@ def _stratum(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Stra
         tuple(references),
         **arrays,
         calibration=None if calibration is None else Calibration.from_json(calibration),
+        auc=described["auc"],
     )
 
 

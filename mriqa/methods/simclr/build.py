@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from mriqa.config import ReferenceSection
 from mriqa.errors import SeriesError
 from mriqa.images.store import ShardStore, open_store
 from mriqa.methods.simclr.bank import LEAST_SEVERITY, Bank, Reference, StratumBank
-from mriqa.methods.simclr.calibration import Calibration, calibrate
+from mriqa.methods.simclr.calibration import calibrate
 from mriqa.methods.simclr.copies import affected_slices, draw_copies
 from mriqa.methods.simclr.embed import VolumeEmbedding, spread_over_body
 from mriqa.methods.simclr.embedder import Embedder
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.matching import fixed_number
 from mriqa.methods.simclr.references import HqVolume
+from mriqa.methods.simclr.whitening import HQ
 from mriqa.progress import track
 
 Usable = NDArray[np.bool_]
@@ -57,8 +58,6 @@ def build_bank(
             told.append(f"{one.series_id} {one.volume}: {error.message}; it is no reference")
             continue
         embedded[one.stratum].extend(made)
-    for line in told:
-        sys.stderr.write(line + "\n")
     strata, too_few = {}, {}
     for stratum, members in sorted(embedded.items()):
         n_subjects = count_subjects(members)
@@ -66,7 +65,21 @@ def build_bank(
             too_few[stratum] = n_subjects
         else:
             strata[stratum] = calibrated(stratum_bank(stratum, members), section)
-    return Bank(model_id, precision, stratum_columns, section, strata, too_few, tuple(told))
+    bank = Bank(model_id, precision, stratum_columns, section, strata, too_few, tuple(told))
+    for line in (*told, *_too_weak(bank)):
+        sys.stderr.write(line + "\n")
+    return bank
+
+
+def _too_weak(bank: Bank) -> Iterator[str]:
+    least = bank.section.min_auc
+    for name, one in bank.strata.items():
+        if bank.calibration(name) is None:
+            yield (
+                f"{name}: its references are told from their simulated copies with an AUC of "
+                f"{one.auc:.2f} only (simclr.reference.min_auc is {least:g}): the metrics rate "
+                "this stratum; more references help"
+            )
 
 
 def embed_reference(
@@ -124,15 +137,25 @@ def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
 
 
 def calibrated(bank: StratumBank, section: ReferenceSection) -> StratumBank:
-    """`bank` with its calibration."""
-    return replace(bank, calibration=fit_calibration(bank, section))
-
-
-def fit_calibration(bank: StratumBank, section: ReferenceSection) -> Calibration:
-    """Of all references of `bank`, each judged without its own subject."""
+    """`bank` with its calibration and AUC."""
     margins = judged_margins(bank, section)
     severities = np.array([one.severity for one in bank.references])
-    return calibrate(margins, severities, section.good_share)
+    return replace(
+        bank,
+        calibration=calibrate(margins, severities, section.good_share),
+        auc=auc_of_margins(bank, margins),
+    )
+
+
+def auc_of_margins(bank: StratumBank, margins: NDArray[np.float64]) -> float:
+    """AUC of LQ against HQ references by their `margins` (n), 0 to 1; ties count half.
+
+    What the bank would do for a new subject with one of its own artifacts.
+    """
+    is_hq = bank.labels == HQ
+    hq, lq = margins[is_hq], margins[~is_hq & bank.compared]
+    higher, equal = hq[:, None] > lq, hq[:, None] == lq
+    return float(np.mean(higher + 0.5 * equal))
 
 
 def judged_margins(bank: StratumBank, section: ReferenceSection) -> NDArray[np.float64]:

@@ -224,7 +224,7 @@ def _judged_rows(
     one: Measured, judged: Judged, slices: Similarities | None, bank: Bank
 ) -> pa.Table:
     assert one.stratum is not None
-    calibration = bank.strata[one.stratum].calibration
+    calibration = bank.calibration(one.stratum)
     margin = judged.similarities.margin_whitened
     volume = _table(
         {
