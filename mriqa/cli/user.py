@@ -44,11 +44,18 @@ def _add_experiment(verbs: Verbs) -> None:
     experiment = verbs.add_parser("experiment", help="the experiments with a learned method")
     experiment.add_argument("method", choices=("simclr",))
     experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
-    experiment.add_argument("--small", action="store_true", help="a minute's worth of it")
+    modes = experiment.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--small", dest="mode", action="store_const", const="small", help="a minute's worth of it"
+    )
+    modes.add_argument(
+        "--references", dest="mode", action="store_const", const="references",
+        help="without a truth: test the HQ references, each without those of its own subject",
+    )  # fmt: skip
     experiment.add_argument("--seeds", type=at_least_one, help="trained and untrained encoders")
     experiment.add_argument("--experiments", type=Path, help="like config/experiments.yaml")
     experiment.add_argument("--threads", type=at_least_one, default=os.cpu_count() or 1)
-    experiment.set_defaults(verb=_experiment)
+    experiment.set_defaults(verb=_experiment, mode="full")
 
 
 def _run(parsed: argparse.Namespace) -> None:
@@ -78,7 +85,7 @@ def _demo_data(parsed: argparse.Namespace) -> None:
 def _experiment(parsed: argparse.Namespace) -> None:
     from mriqa.evaluation.simclr import experiment
 
-    how = {name: getattr(parsed, name) for name in ("small", "seeds", "threads")}
+    how = {name: getattr(parsed, name) for name in ("mode", "seeds", "threads")}
     print(experiment(parsed.config, parsed.experiments, **how))
 
 

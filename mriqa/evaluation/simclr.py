@@ -1,8 +1,9 @@
 """`mriqa experiment simclr`: the paper's experiments, on the results of a finished run.
 
 Writes `results/experiments/simclr.json` (its keys: `run_experiments`), simclr.md, simclr_auc.png,
-simclr_severity.png, simclr_encoders.png and simclr_volumes.parquet; with `small` the same as
-simclr_small.*. What the experiments make for themselves lies in `results/experiments/simclr/`.
+simclr_severity.png, simclr_encoders.png and simclr_volumes.parquet; in the small mode the same as
+simclr_small.*, and of the references as simclr_references.*. What the experiments make for
+themselves lies in `results/experiments/simclr/`.
 """
 
 import importlib.metadata
@@ -40,6 +41,7 @@ from mriqa.evaluation.simclr_encoders import (
 from mriqa.evaluation.simclr_ground import (
     Ground,
     NothingToTestError,
+    choose_own,
     choose_references,
     choose_tests,
     read_ground,
@@ -61,7 +63,12 @@ from mriqa.evaluation.simclr_pass import (
 )
 from mriqa.evaluation.simclr_plots import plot_auc, plot_encoders, plot_severity
 from mriqa.evaluation.simclr_protocol import find_protocol, protocol_metrics
-from mriqa.evaluation.simclr_settings import ExperimentsSection, ModeSection, load_experiments
+from mriqa.evaluation.simclr_settings import (
+    ExperimentsSection,
+    Mode,
+    ModeSection,
+    load_experiments,
+)
 from mriqa.evaluation.simclr_summary import SIX_CELLS, check_targets, summarise, summarise_six
 from mriqa.evaluation.truth import CLEAN
 from mriqa.files import write_json, write_parquet, write_text
@@ -72,12 +79,12 @@ FORMAT_VERSION = 1
 
 
 def run_experiments(
-    config: Config, section: ExperimentsSection, *, small: bool, seeds: int | None, threads: int
+    config: Config, section: ExperimentsSection, *, mode: Mode, seeds: int | None, threads: int
 ) -> Path:
-    """Run them and write `results/experiments/simclr.json` (or simclr_small.json); returns it.
+    """Run them and write `results/experiments/simclr.json` (or simclr_<mode>.json); returns it.
 
-    Keys: `format_version`; `mode` full or small; `date` (UTC) and `minutes` it took; `machine`
-    (cpu, cores, threads, precision, versions); `model_id` of the run; `settings`: of the
+    Keys: `format_version`; `mode` full, small or references; `date` (UTC) and `minutes` it took;
+    `machine` (cpu, cores, threads, precision, versions); `model_id` of the run; `settings`: of the
     experiments; `reference`: of the run's banks; `tests`: series_id, volume, subject, stratum;
     `counts`; `notes`: what took no part, and why.
     `cells`: an AUC each (`auc`, `low`, `high`: 95% bootstrap interval by subject, `n_positive`,
@@ -87,6 +94,8 @@ def run_experiments(
     `severity` and `level`.
     `summary`: the same over seeds: `worst`, `mean`, `per_seed`. `six_cells`: those of the targets,
     by `cell`, with `target`. `targets`: `name`, `value`, `target`, `met`.
+    `strata`: AUC (the mean from medium severity on) by stratum, family, `bank` (all, held out:
+    without the family), `unit` and rule, and `paired`: the share of copies worse than their scan.
     `shuffled`: by encoder and rule, mean AUC over cells of banks with labels dealt out anew:
     `mean`, `low`, `high` over `n_shuffles`.
     `rising`: Spearman's ρ of severity and badness by family and `measure` (quality: 1 -
@@ -97,38 +106,39 @@ def run_experiments(
     whose free-breathing scan is the worse one.
     `ablation`: by `name`: the six cells and their mean by rule. What cannot be computed is null.
 
-    Raises UserError if the run is not finished, has no truth, or no test subjects.
+    Raises UserError if the run is not finished, has no truth (but for the references), or no test
+    subjects.
     """
     started = time.monotonic()
-    mode = limited(section.small if small else section.full, seeds)
-    setup = prepare(config, section, mode, threads)
+    setup = prepare(config, section, mode, threads, seeds)
     plans = [plan for plan in setup.plans if plan.kind != ABLATION]
     told = track(plans, len(plans), "experiment: judge", "encoders")
     findings = [encoder_findings(setup, plan) for plan in told]
     findings.append(metrics_findings(setup))
     content = {
-        **_about(setup, small, threads),
+        **_about(setup, mode, threads),
         **_results(setup, findings),
-        "ablation": ablation_records(setup) if mode.ablation else [],
+        "ablation": ablation_records(setup) if setup.mode.ablation else [],
     }
-    content["targets"] = check_targets(content)
+    # They were set for subjects who lent no reference.
+    content["targets"] = [] if mode == "references" else check_targets(content)
     content["minutes"] = round((time.monotonic() - started) / 60, 1)
-    return _write(setup.ground, content, findings, small)
+    return _write(setup.ground, content, findings, mode)
 
 
 def experiment(
-    config: Path, experiments: Path | None, *, small: bool, seeds: int | None, threads: int
+    config: Path, experiments: Path | None, *, mode: Mode, seeds: int | None, threads: int
 ) -> Path:
     """`run_experiments` of two YAML files; without the second, of the defaults.
 
-    With `small`, which the workflow runs on any cohort that has a truth, a cohort too small to be
-    tested on is told in the files (`skipped`), and is no error.
+    In the small mode, which the workflow runs on any cohort that has a truth, a cohort too small to
+    be tested on is told in the files (`skipped`), and is no error.
     """
     loaded, section = load_config(config), load_experiments(experiments)
     try:
-        return run_experiments(loaded, section, small=small, seeds=seeds, threads=threads)
+        return run_experiments(loaded, section, mode=mode, seeds=seeds, threads=threads)
     except NothingToTestError as error:
-        if not small:
+        if mode != "small":
             raise
         sys.stderr.write(f"nothing to test: {error}\n")
         path = loaded.results / "experiments" / f"{METHOD}_small.json"
@@ -145,19 +155,22 @@ def limited(mode: ModeSection, seeds: int | None) -> ModeSection:
     return mode.model_copy(update={"trained": seeds, "untrained": seeds})
 
 
-def prepare(config: Config, section: ExperimentsSection, mode: ModeSection, threads: int) -> Setup:
+def prepare(
+    config: Config, section: ExperimentsSection, name: Mode, threads: int, seeds: int | None = None
+) -> Setup:
     """Train and embed what is missing; everything that the results are computed from."""
-    ground = read_ground(config)
+    ground, mode = read_ground(config), limited(section.of_mode(name), seeds)
+    choose = choose_own if name == "references" else choose_tests
+    tests = choose(ground, mode, section.seed)
     forget_strangers(ground.folder, ground.results)
     plans = plan_encoders(ground, mode, section)
-    tests = choose_tests(ground, mode, section.seed)
     strata = sorted({one.stratum for one in tests})
     reference, stores = ground.bank.section, Stores(ground.results)
     lenders = choose_references(ground, strata, mode.hq_volumes)
     references = tuple(draw_references(lenders, stores, reference))
     items = tuple(draw_tests(tests, stores, mode, section.seed))
     protocol = None
-    if mode.second_protocol:
+    if mode.second_protocol and ground.has_truth:
         protocol = find_protocol(ground, stores, reference, section.bootstraps, section.seed)
     plain = config.training.model_copy(
         update={"launcher": "plain", "workers": 1, "threads": threads}
@@ -232,12 +245,12 @@ def _metrics_reader(ground: Ground, tests: Sequence[Item]) -> MetricsReader:
     return MetricsReader(ground.folder / METRICS, upper, lambda item: item.key in asked)
 
 
-def _about(setup: Setup, small: bool, threads: int) -> dict[str, Any]:
+def _about(setup: Setup, mode: Mode, threads: int) -> dict[str, Any]:
     ground, design = setup.ground, setup.design
     scans = [item.scan for item in design.items if item.artifact is None]
     return {
         "format_version": FORMAT_VERSION,
-        "mode": "small" if small else "full",
+        "mode": mode,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "cpu": platform.processor() or platform.machine(),
@@ -287,6 +300,7 @@ def _results(setup: Setup, findings: Sequence[Findings]) -> dict[str, Any]:
         "six_cells": summarise_six(cells),
         "shuffled": [record for one in findings for record in one.shuffled],
         "rising": [record for one in findings for record in one.rising],
+        "strata": [record for one in findings for record in one.strata],
         "second_protocol": {
             "n_trained_scans": setup.protocol.n_trained if setup.protocol else None,
             "n_scans": len(setup.protocol.design.items) if setup.protocol else None,
@@ -296,11 +310,11 @@ def _results(setup: Setup, findings: Sequence[Findings]) -> dict[str, Any]:
 
 
 def _write(
-    ground: Ground, content: dict[str, Any], findings: Sequence[Findings], small: bool
+    ground: Ground, content: dict[str, Any], findings: Sequence[Findings], mode: Mode
 ) -> Path:
     """The JSON is written last: with it, all is there."""
     folder = ground.results / "experiments"
-    name = f"{METHOD}_small" if small else METHOD
+    name = METHOD if mode == "full" else f"{METHOD}_{mode}"
     plots = {one: f"{name}_{one}.png" for one in ("auc", "severity", "encoders")}
     rows = pd.concat([one.volumes for one in findings], ignore_index=True)
     table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mriqa.artifacts import Artifact
 from mriqa.config import ReferenceSection
 from mriqa.evaluation.simclr_items import Item
 from mriqa.methods.simclr.bank import Reference, StratumBank, subset
@@ -58,8 +57,7 @@ def _embedded(item: Item, embedding: VolumeEmbedding, seed: int) -> Embedded:
         severity=artifact.severity,
         artifact=artifact.to_json(),
     )
-    changed = affected_slices(artifact)
-    changed = changed if item.kept is None else changed[list(item.kept)]
+    changed = affected(item, len(embedding.is_body))
     return Embedded(copied, embedding, embedding.is_body & changed)
 
 
@@ -107,6 +105,9 @@ def shuffled(banks: Banks, seed: int) -> Banks:
     return found
 
 
-def affected(artifact: Artifact | None, n_slices: int) -> np.ndarray:
-    """Which slices (z) differ from the clean scan; all of a clean one, which is all itself."""
-    return np.ones(n_slices, dtype=bool) if artifact is None else affected_slices(artifact)
+def affected(item: Item, n_slices: int) -> np.ndarray:
+    """Which of an item's slices differ from the clean scan; all of a clean one, being itself."""
+    if item.artifact is None:
+        return np.ones(n_slices, dtype=bool)
+    changed = affected_slices(item.artifact)
+    return changed if item.kept is None else changed[list(item.kept)]

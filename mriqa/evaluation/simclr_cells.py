@@ -108,7 +108,7 @@ def judge_slices(
             continue
         embedding = embeddings[item]
         similar = judges[item.scan.stratum].slices(embedding, item.scan.person)
-        seen = body[item.scan] & affected(item.artifact, len(embedding.is_body))
+        seen = body[item.scan] & affected(item, len(embedding.is_body))
         parts.append(np.stack([similar.s_hq, similar.s_lq, similar.margin_whitened])[:, seen])
         rows.append(np.full(int(seen.sum()), row))
     s_hq, s_lq, whitened = np.concatenate(parts, axis=1)

@@ -41,6 +41,7 @@ from mriqa.evaluation.simclr_pass import EmbeddingReader, MetricsReader
 from mriqa.evaluation.simclr_protocol import Protocol, protocol_records
 from mriqa.evaluation.simclr_rising import rising_records
 from mriqa.evaluation.simclr_settings import ExperimentsSection, ModeSection
+from mriqa.evaluation.simclr_strata import HELD_OUT, strata_records
 from mriqa.evaluation.simclr_summary import SIX_CELLS, mean
 from mriqa.evaluation.truth import CLEAN
 from mriqa.methods.simclr.embed import VolumeEmbedding
@@ -101,6 +102,7 @@ class Findings:
     volumes: pd.DataFrame
     shuffled: list[Record] = field(default_factory=list)
     rising: list[Record] = field(default_factory=list)
+    strata: list[Record] = field(default_factory=list)
     protocol: list[Record] = field(default_factory=list)
 
 
@@ -116,9 +118,11 @@ def encoder_findings(setup: Setup, plan: EncoderPlan) -> Findings:
     volumes = judge_volumes(design, embeddings, banks, section)
     slices = judge_slices(design, embeddings, banks, section)
     units = {VOLUME: volumes, SLICE: slices, SUBJECT: of_subjects(design, volumes)}
-    cells = _cells(about, WHOLE, design, units)
+    cells, strata = _cells(about, WHOLE, design, units), _strata(about, WHOLE, design, units)
     for family in setup.mode.held_out:
-        cells += _held_out(about, family, setup, design, embeddings, banks)
+        units = _held_out(family, setup, design, embeddings, banks)
+        cells += _cells(about, family, design, units, [family])
+        strata += _strata(about, HELD_OUT, design, units, [family])
     measures = {"quality": 1 - volumes.quality, "s_lq": volumes.s_lq} | {
         rule: volumes.badness(rule) for rule in RULES
     }
@@ -130,6 +134,7 @@ def encoder_findings(setup: Setup, plan: EncoderPlan) -> Findings:
         _rows(about, design, volumes),
         _shuffled(about, setup, design, embeddings, banks),
         rising_records(about, design, measures, setup.mode),
+        strata,
         protocol,
     )
 
@@ -146,10 +151,23 @@ def _cells(
     return found
 
 
+def _strata(
+    about: Record, bank: str, design: Design, units: Mapping[str, Judged],
+    families: Sequence[str] | None = None,
+) -> list[Record]:  # fmt: skip
+    found = []
+    for unit in units.keys() & {VOLUME, SLICE}:
+        for rule in RULES:
+            named = {**about, "rule": rule, "bank": bank, "unit": unit}
+            badness, item = units[unit].badness(rule), units[unit].item
+            found += strata_records(named, design, badness, item, families)
+    return found
+
+
 def _held_out(
-    about: Record, family: str, setup: Setup, design: Design, embeddings: Embeddings, banks: Banks
-) -> list[Record]:
-    """Cells of `family`, judged by banks that have no copy of it; slices of the six cells only."""
+    family: str, setup: Setup, design: Design, embeddings: Embeddings, banks: Banks
+) -> dict[str, Judged]:
+    """`family` judged by banks that have no copy of it; slices of the six cells only."""
     section = setup.reference
     without = without_family(banks, family)
     own = [item for item in design.items if item.family in (family, CLEAN)]
@@ -157,7 +175,7 @@ def _held_out(
     units = {VOLUME: judge_volumes(design, some, without, section)}
     if family in {one.bank for one in SIX_CELLS}:
         units[SLICE] = judge_slices(design, some, without, section)
-    return _cells(about, family, design, units, [family])
+    return units
 
 
 def _shuffled(
@@ -197,8 +215,13 @@ def metrics_findings(setup: Setup) -> Findings:
     for unit, some in ((VOLUME, judged), (SUBJECT, of_subjects(design, judged))):
         named = {**about, "rule": METRICS, "bank": WHOLE, "unit": unit}
         cells += cell_records(named, design, -some.quality, some.item)
-    rising = rising_records(about, design, {METRICS: -scores}, setup.mode)
-    return Findings(cells, _rows(about, design, judged), rising=rising)
+    named = {**about, "rule": METRICS, "bank": WHOLE, "unit": VOLUME}
+    return Findings(
+        cells,
+        _rows(about, design, judged),
+        rising=rising_records(about, design, {METRICS: -scores}, setup.mode),
+        strata=strata_records(named, design, -scores, judged.item),
+    )
 
 
 def _rows(about: Record, design: Design, judged: Judged) -> pd.DataFrame:

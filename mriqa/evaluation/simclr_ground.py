@@ -1,7 +1,8 @@
 """What the experiments stand on: a finished run, its truth, and which volumes test it.
 
 Test volumes are clean by the truth table, of test subjects, or of validation subjects who lent no
-reference; nothing of them was trained on.
+reference; nothing of them was trained on. Without a truth the HQ references themselves can be
+tested (`choose_own`), each against those of the other subjects.
 """
 
 import math
@@ -42,8 +43,8 @@ class NothingToTestError(UserError):
 class Ground:
     """A finished run: its model, bank and pinned series, and its volumes with their truth.
 
-    `volumes` has a row a rated volume that the truth names: _COLUMNS, `true_family`,
-    `breath_hold`.
+    `volumes` has a row a rated volume: _COLUMNS; where there is a truth only those that it names,
+    with `true_family`, `breath_hold`.
     """
 
     results: Path
@@ -59,6 +60,11 @@ class Ground:
         return frozenset(one.subject for one in self.pinned)
 
     @property
+    def has_truth(self) -> bool:
+        """Whether it is known which scans are good."""
+        return self.config.evaluation.truth is not None
+
+    @property
     def folder(self) -> Path:
         """Of models and embeddings that the experiments make."""
         return self.results / "experiments" / METHOD
@@ -67,12 +73,10 @@ class Ground:
 def read_ground(config: Config) -> Ground:
     """What `mriqa run` has left in `config.results`.
 
-    Raises UserError if SimCLR is off, there is no truth, or the run is not finished.
+    Raises UserError if SimCLR is off, or the run is not finished.
     """
     if METHOD not in config.methods:
         raise UserError("methods: simclr is not switched on; set methods: [simclr] and run")
-    if config.evaluation.truth is None:
-        raise UserError("evaluation.truth: not set; the experiments must know which scans are good")
     results, section = config.results, config.simclr.pretraining
     pinned = read_pinned(pin_path(results, METHOD, section))
     own = model_id(METHOD, section_json(section), pinned, TRAIN_VERSION)
@@ -80,7 +84,7 @@ def read_ground(config: Config) -> Ground:
     return Ground(results, config, own, pinned, bank, _volumes(results, config.evaluation.truth))
 
 
-def _volumes(results: Path, truth: Path) -> pd.DataFrame:
+def _volumes(results: Path, truth: Path | None) -> pd.DataFrame:
     path = results / "tables" / "volumes.parquet"
     try:
         table = pq.read_table(path, columns=list(_COLUMNS)).to_pandas()
@@ -91,7 +95,7 @@ def _volumes(results: Path, truth: Path) -> pd.DataFrame:
             f"{path}: cannot be read ({str(error).splitlines()[0]}); run again"
         ) from None
     table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
-    rows = match(read_truth(truth), table).volumes
+    rows = table if truth is None else match(read_truth(truth), table).volumes
     rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]
     return rows.sort_values(["series_id", "volume"], ignore_index=True)
 
@@ -117,8 +121,13 @@ def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
     """One clean volume a subject and stratum, of at most `mode.subjects` subjects.
 
     Test subjects before validation subjects, else in an order that `seed` draws. Raises
-    NothingToTestError if no stratum with a bank has enough.
+    NothingToTestError if no stratum with a bank has enough, UserError without a truth.
     """
+    if not ground.has_truth:
+        raise UserError(
+            "evaluation.truth: not set; the experiments must know which scans are good. Without "
+            "one, --references tests the HQ references, each without those of its own subject"
+        )
     rows = ground.volumes
     paired = rows["breath_hold"].map({True: True, False: True}).notna()
     rows = rows[(rows["true_family"] == CLEAN) & ~paired]
@@ -143,6 +152,22 @@ def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
             "simclr.reference.proposed or raise cohort.split.test"
         )
     return sorted(found, key=lambda one: (one.shard, one.series_id, one.volume))
+
+
+def choose_own(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
+    """The HQ references as tests, of at most `mode.subjects` subjects and `mode.strata` strata.
+
+    Raises NothingToTestError if there is no bank.
+    """
+    counts = {name: len(bank.subjects) for name, bank in sorted(ground.bank.strata.items())}
+    if not counts:
+        raise NothingToTestError("no stratum has a bank of references; see the report of the run")
+    strata = sorted(counts, key=lambda name: -counts[name])[: mode.strata]
+    scans = choose_references(ground, strata, mode.hq_volumes)
+    subjects = sorted({one.person.subject for one in scans},
+                      key=lambda subject: fixed_number(seed, "test", subject))  # fmt: skip
+    kept = set(subjects[: mode.subjects])
+    return [one for one in scans if one.person.subject in kept]
 
 
 def choose_references(ground: Ground, strata: list[str], hq_volumes: int | None) -> list[Scan]:

@@ -24,8 +24,8 @@ from mriqa.methods.simclr.references import HqVolume as Scan
 
 @dataclass(frozen=True)
 class Item:
-    """A volume to embed: a scan, or a copy of it with an artifact; of references' copies the
-    slices `kept` alone, as `build.embed_reference` does."""
+    """A volume to embed: a scan, or a copy of it with an artifact; of some the slices `kept`
+    alone, as `build.embed_reference` does with references' copies."""
 
     scan: Scan
     artifact: Artifact | None = None
@@ -35,12 +35,10 @@ class Item:
     def key(self) -> str:
         """As the caches of embeddings name it."""
         name = f"{self.scan.series_id} {self.scan.volume}"
-        if self.artifact is None:
-            return name
-        drawn = self.artifact.to_json()
+        drawn = "" if self.artifact is None else self.artifact.to_json()
         if self.kept is not None:
             drawn = f"{drawn} {list(self.kept)}"
-        return f"{name} {hashlib.sha256(drawn.encode()).hexdigest()[:16]}"
+        return f"{name} {hashlib.sha256(drawn.encode()).hexdigest()[:16]}" if drawn else name
 
     @property
     def family(self) -> str:
@@ -112,7 +110,8 @@ def draw_tests(
     for scan in tests:
         stored, image = stores.read(scan)
         attributes, masked = stored.attributes, is_masked(image)
-        yield Item(scan)
+        kept = None if mode.copy_slices is None else _body(scan, stored, image, mode.copy_slices)
+        yield Item(scan, None, kept)
         for family in families:
             number = fixed_number(seed, "test", scan.series_id, scan.volume, family)
             for severity in severities(mode, family, scan in rising):
@@ -120,7 +119,7 @@ def draw_tests(
                     family, severity, attributes.shape_zyx, attributes.spacing_mm, number >> 11,
                     phase_axis="y" if number % 2 else "x", keep_zeros=masked,
                 )  # fmt: skip
-                yield Item(scan, artifact)
+                yield Item(scan, artifact, kept)
 
 
 def draw_references(
@@ -130,12 +129,18 @@ def draw_references(
     for scan in scans:
         stored, image = stores.read(scan)
         yield Item(scan)
-        attributes, name = stored.attributes, f"{scan.series_id} {scan.volume}"
-        intensity = Intensity.of_percentiles(attributes.percentiles[scan.volume], name)
-        body = body_slices(image, intensity.threshold)
-        kept = tuple(spread_over_body(body, section.copy_slices).tolist())
-        copies = draw_copies(scan.series_id, scan.volume, image, attributes, section)
+        kept = _body(scan, stored, image, section.copy_slices)
+        copies = draw_copies(scan.series_id, scan.volume, image, stored.attributes, section)
         yield from (Item(scan, artifact, kept) for artifact in copies)
+
+
+def _body(
+    scan: Scan, stored: StoredSeries, image: NDArray[np.float32], count: int
+) -> tuple[int, ...]:
+    """`count` slices spread over the body of a scan, as `build.embed_reference` takes them."""
+    percentiles = stored.attributes.percentiles[scan.volume]
+    intensity = Intensity.of_percentiles(percentiles, f"{scan.series_id} {scan.volume}")
+    return tuple(spread_over_body(body_slices(image, intensity.threshold), count).tolist())
 
 
 def is_compared(item: Item) -> bool:

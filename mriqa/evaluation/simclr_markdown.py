@@ -7,6 +7,7 @@ from typing import Any
 from mriqa.evaluation.markdown import DASH, number, table
 from mriqa.evaluation.simclr_cells import METRICS, PAPER, SLICE, SUBJECT, VOLUME, WHITENED, WHOLE
 from mriqa.evaluation.simclr_encoders import TRAINED, UNTRAINED
+from mriqa.evaluation.simclr_strata import mean_by_stratum
 from mriqa.evaluation.simclr_summary import MEAN_OF_SIX, SIX_CELLS, mean
 
 Content = Mapping[str, Any]
@@ -15,6 +16,11 @@ COLUMNS = (
     (TRAINED, PAPER), (TRAINED, WHITENED), (UNTRAINED, PAPER), (UNTRAINED, WHITENED),
     (METRICS, METRICS),
 )  # fmt: skip
+TESTED = "clean by the truth, never trained on and no references"
+OWN_TESTED = (
+    "HQ references themselves, each judged without those of its own subject (some were trained on, "
+    "without labels)"
+)
 _HEAD = [f"{kind}, {rule}" if kind != METRICS else METRICS for kind, rule in COLUMNS]
 
 
@@ -23,8 +29,7 @@ def written(content: Content, plots: Mapping[str, str]) -> str:
     parts = [
         "# SimCLR against simulated artifacts",
         _opening(content),
-        "## What was to be reached",
-        _targets(content["targets"]),
+        *_targets(content["targets"]),
         "## The six cells",
         "AUC of volumes: worst / mean over seeds.",
         _six(content["six_cells"]),
@@ -38,6 +43,8 @@ def written(content: Content, plots: Mapping[str, str]) -> str:
         "### Families held out of the bank",
         _families(content["summary"], VOLUME, lambda one: one["bank"] == one["family"]),
         *_more_units(content["summary"]),
+        "## By stratum",
+        _strata(content["strata"]),
         "## Rising severity",
         _rising(content["rising"]),
         f"![score against severity]({plots['severity']})",
@@ -66,21 +73,25 @@ def _opening(content: Content) -> str:
         f"{machine['torch']}). Model `{content['model_id']}`, trained on {counts['n_trained_on']} "
         f"series; {settings['trained']} trained and {settings['untrained']} untrained encoders; "
         f"seed {settings['seed']}.\n\n"
-        f"{counts['n_subjects']} subjects of {counts['n_strata']} strata, clean by the truth, "
-        f"never trained on and no references, with {counts['n_simulated']} simulated copies; "
+        f"{counts['n_subjects']} subjects of {counts['n_strata']} strata, "
+        f"{OWN_TESTED if content['mode'] == 'references' else TESTED}, with "
+        f"{counts['n_simulated']} simulated copies; "
         f"{counts['n_hq_references']} HQ reference volumes. AUC: the probability that a degraded "
         "volume looks worse than a clean one of its own stratum (0.5 is chance). Rules: the "
         "paper's margin of mean cosine similarities, and the same after whitening."
     )
 
 
-def _targets(records: Sequence[Record]) -> str:
+def _targets(records: Sequence[Record]) -> list[str]:
+    if not records:
+        return []
     said = {True: "yes", False: "**no**", None: "not asked here"}
     rows = [
         [one["name"], number(one["value"]), number(one["target"]), said[one["met"]]]
         for one in records
     ]
-    return table(["what (of trained encoders, the worst seed)", "is", "target", "met"], rows)
+    head = ["what (of trained encoders, the worst seed)", "is", "target", "met"]
+    return ["## What was to be reached", table(head, rows)]
 
 
 def _pair(record: Record | None) -> str:
@@ -140,6 +151,29 @@ def _more_units(records: Sequence[Record]) -> list[str]:
         some = _families(records, unit, lambda one: one["bank"] == WHOLE)
         parts += [f"### {title}", some]
     return parts
+
+
+def _strata(records: Sequence[Record]) -> str:
+    told = (
+        "Mean over families of the AUC from medium severity on, worst / mean over seeds. Held out: "
+        "each family judged by banks without it."
+    )
+    parts = [told]
+    subjects = {one["stratum"]: one["n_subjects"] for one in records}
+    for value, title in (("auc", "AUC:"), ("paired", "Share of copies worse than their own scan:")):
+        known = {
+            key: _pair({"worst": min(some), "mean": mean(some)})
+            for key, some in mean_by_stratum(records, value).items()
+        }
+        lines = sorted({key[:3] for key in known})
+        rows = [
+            [stratum, subjects[stratum], unit, bank,
+             *(known.get((stratum, bank, unit, *column), DASH) for column in COLUMNS)]
+            for stratum, bank, unit in lines
+        ]  # fmt: skip
+        head = ["stratum", "subjects", "unit", "bank", *_HEAD]
+        parts += [title, table(head, rows)] if rows else []
+    return "\n\n".join(parts)
 
 
 def _over_seeds(records: Sequence[Record], keys: Sequence[str], value: str) -> dict[Any, str]:

@@ -1,7 +1,7 @@
 """What the experiments with SimCLR try: config/experiments.yaml is generated from these models."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,6 +17,7 @@ OTHER: tuple[ArtifactFamily, ...] = (
 )  # fmt: skip
 S = TypeVar("S", bound=Section)
 Levels = dict[ArtifactFamily, tuple[float, ...]]
+Mode = Literal["full", "small", "references"]
 
 
 class ModeSection(Section):
@@ -24,6 +25,9 @@ class ModeSection(Section):
 
     subjects: int = Field(20, ge=3, description="Test subjects at most.")
     strata: int | None = Field(None, ge=1, description="Strata at most, the largest; none: all.")
+    copy_slices: int | None = Field(
+        None, ge=2, description="Slices of a test volume that are looked at; none: all."
+    )
     levels: Levels = Field(
         dict.fromkeys(MAIN, (MILD, MEDIUM, STRONG)) | dict.fromkeys(OTHER, (MEDIUM, STRONG)),
         description="Severities of each simulated family; 0.25 mild, 0.5 medium, 1 strong.",
@@ -65,6 +69,12 @@ SMALL = ModeSection(
     subjects=8, strata=1, levels=dict.fromkeys(MAIN[:3], (MEDIUM, STRONG)),
     held_out=("ghosting",), rising=(), rising_families=(), trained=1, untrained=1, hq_volumes=20,
     calibrate=False, second_protocol=False, ablation=False,
+)  # fmt: skip
+
+
+REFERENCES = ModeSection(
+    subjects=1000, copy_slices=24, rising=(), rising_families=(), trained=1, calibrate=False,
+    second_protocol=False, ablation=False,
 )  # fmt: skip
 
 
@@ -113,6 +123,11 @@ class ExperimentsSection(Section):
     bootstraps: int = Field(200, ge=0, description="Resamples of subjects for intervals.")
     full: ModeSection = Field(ModeSection(), description="Without --small.")
     small: ModeSection = Field(SMALL, description="With --small: a minute, for the workflow.")
+    references: ModeSection = Field(
+        REFERENCES,
+        description="With --references: the HQ references themselves are tested, each without "
+        "those of its own subject. For a cohort without a truth.",
+    )
     encoders: tuple[EncoderAblation, ...] = Field(
         ENCODERS,
         description="Ablation: one more encoder each, with what is changed in simclr.pretraining.",
@@ -124,11 +139,19 @@ class ExperimentsSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _small_stays_small(cls, raw: Any) -> Any:
-        """Of `small` what is not named is that of the small mode, not of the full one."""
-        if isinstance(raw, dict) and isinstance(raw.get("small"), dict):
-            return {**raw, "small": {**SMALL.model_dump(), **raw["small"]}}
-        return raw
+    def _modes_keep_their_own(cls, raw: Any) -> Any:
+        """What is not named of a mode is that mode's own, not the full one's."""
+        if not isinstance(raw, dict):
+            return raw
+        own = {"small": SMALL, "references": REFERENCES}
+        named = {name: own[name].model_dump() | raw[name] for name in own
+                 if isinstance(raw.get(name), dict)}  # fmt: skip
+        return {**raw, **named}
+
+    def of_mode(self, name: "Mode") -> ModeSection:
+        """The settings of a mode."""
+        section: ModeSection = getattr(self, name)
+        return section
 
 
 def load_experiments(path: Path | None) -> ExperimentsSection:

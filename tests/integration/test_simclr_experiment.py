@@ -30,6 +30,10 @@ SECTION = ExperimentsSection.model_validate(
             "rising": (0.25, 0.5, 1.0), "rising_families": ("noise",), "rising_subjects": 3,
         },
         "small": {"subjects": 4, "hq_volumes": 4, "shuffles": 1},
+        "references": {
+            "untrained": 0, "shuffles": 1, "copy_slices": 4,
+            "levels": {"noise": (1.0,), "ghosting": (0.5, 1.0)}, "held_out": ("ghosting",),
+        },
         "encoders": [{"name": "whole slices", "whole_slice_px": 24, "trained": False}],
         "readouts": [{"name": "four", "hq_volumes": 4}],
     }
@@ -44,8 +48,8 @@ def run(tmp_path_factory):
     return made
 
 
-def go(run, *, small=False, config=None, seeds=None):
-    path = run_experiments(config or run.config, SECTION, small=small, seeds=seeds, threads=1)
+def go(run, *, mode="full", config=None, seeds=None):
+    path = run_experiments(config or run.config, SECTION, mode=mode, seeds=seeds, threads=1)
     return json.loads(path.read_text())
 
 
@@ -204,7 +208,7 @@ def test_the_runs_own_bank_is_built_again_exactly(run):
 
 
 def own_setup(run):
-    setup = simclr.prepare(run.config, SECTION, SECTION.full, 1)
+    setup = simclr.prepare(run.config, SECTION, "full", 1)
     return setup.plans[0], setup
 
 
@@ -241,17 +245,47 @@ def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypat
         path.unlink()
     monkeypatch.setattr(simclr_pass, "embed_volume", embed)
     with pytest.raises(KeyboardInterrupt):
-        go(run, small=True)
+        go(run, mode="small")
     kept = len(list(run.results.glob("experiments/simclr/embeddings/*/*.safetensors")))
     assert kept > 2
     first, shown[:] = list(shown), []
     monkeypatch.setattr(simclr_pass, "embed_volume", lambda *a: (shown.append(a[3]), real(*a))[1])
-    content = go(run, small=True)
+    content = go(run, mode="small")
     assert 0 < len(set(shown) & set(first)) <= 10  # of the series that the kill cut short
     assert content["mode"] == "small"
     assert content["counts"]["n_hq_references"] == 4
     assert content["second_protocol"]["auc"] == content["ablation"] == []
     assert read(run) == before
+
+
+def test_references_are_tested_where_there_is_no_truth(run):
+    blind = run.config.model_copy(
+        update={"evaluation": run.config.evaluation.model_copy(update={"truth": None})}
+    )
+    content = go(run, mode="references", config=blind)
+    bank = read_bank(run.results / "models" / "simclr" / run.model_id / "bank")
+    assert {(one["subject"], one["stratum"]) for one in content["tests"]} == {
+        (subject, name) for name, one in bank.strata.items() for subject in one.subjects
+    }
+    stratum = max(bank.strata, key=lambda name: len(bank.strata[name].subjects))
+    n_subjects = len(bank.strata[stratum].subjects)
+    assert (content["mode"], content["targets"]) == ("references", [])
+    strong = {
+        (one["unit"], one["bank"]): one
+        for one in content["strata"]
+        if (one["kind"], one["seed"], one["rule"]) == ("trained", 0, "whitened")
+        and (one["family"], one["stratum"]) == ("ghosting", stratum)
+    }
+    assert set(strong) == {(unit, what) for unit in ("volume", "slice")
+                           for what in ("all", "held out")}  # fmt: skip
+    one = strong["volume", "all"]
+    assert one["n_subjects"] == n_subjects
+    assert 0.5 < one["auc"] <= 1
+    assert 0.5 < one["paired"] <= 1
+    assert strong["slice", "all"]["paired"] is None
+    text = (run.results / "experiments" / "simclr_references.md").read_text()
+    assert "each judged without those of its own subject" in text
+    assert "What was to be reached" not in text
 
 
 def test_what_is_kept_of_withdrawn_subjects_goes(run):
@@ -285,8 +319,8 @@ def test_a_cohort_too_small_to_test_on_is_told(run, tmp_path, monkeypatch):
     settings = json.loads(run.config.model_dump_json())
     path.write_text(yaml.safe_dump({**settings, "results": str(results)}))
     with pytest.raises(UserError, match="lower simclr.reference.proposed"):
-        experiment(path, None, small=False, seeds=None, threads=1)
-    made = experiment(path, None, small=True, seeds=None, threads=1)
+        experiment(path, None, mode="full", seeds=None, threads=1)
+    made = experiment(path, None, mode="small", seeds=None, threads=1)
     assert made == results / "experiments" / "simclr_small.json"
     assert "no stratum" in json.loads(made.read_text())["skipped"]
 
@@ -299,7 +333,7 @@ def test_what_is_missing_is_said(run):
     ):
         with pytest.raises(UserError, match=match):
             run_experiments(
-                run.config.model_copy(update=update), SECTION, small=True, seeds=None, threads=1
+                run.config.model_copy(update=update), SECTION, mode="small", seeds=None, threads=1
             )
 
 
