@@ -143,6 +143,37 @@ def test_tables_of_slurm_equal_those_of_one_machine(slurm: Path, study: Path) ->
     assert tables(study / "slurm") == tables(study / "local")
 
 
+LEARNED = {
+    "methods": ["simclr"],
+    "simclr": {
+        "pretraining": {"view_px": 32, "batch": 4, "iterations": 6, "projection": 8},
+        "reference": {"trusted": "trusted.tsv", "min_references": 2, "min_auc": 0.0},
+    },
+    "training": {"workers": 2, "nodes": 2, "launcher": "ray", "mem_mb": 1500},
+}
+
+
+def test_a_model_is_trained_over_two_nodes_as_one_job(slurm: Path, study: Path) -> None:
+    ids = [f"tiny_sub-{number}_T1w" for number in range(5)]
+    (study / "trusted.tsv").write_text("\n".join(["series_id", *ids]) + "\n")
+    plain = yaml.safe_load((study / "slurm.yaml").read_text())
+    (study / "learned.yaml").write_text(yaml.safe_dump({**plain, **LEARNED, "results": "learned"}))
+    before = completed_jobs(slurm)
+    run(study, "learned.yaml", study / "profile")
+    done = completed_jobs(slurm)[len(before) :]
+    assert len(done) == 10, "2 convert, 2 score, train, references, 2 rate, merge, report"
+    (training,) = [job for job in done if "NodeCnt=2" in job]
+    assert "NodeList=n[1-2]" in training
+    (log,) = (study / "learned" / "logs" / "train" / "simclr").glob("*.log")
+    assert "training: 6/6 steps (100%)" in log.read_text()
+    rated = tables(study / "learned")["volumes"].to_pylist()
+    assert {row["rating_source"] for row in rated if row["status"] == "ok"} == {"simclr"}
+    assert {row["model_id"] for row in rated if row["status"] == "ok"} == {log.stem}
+    before = completed_jobs(slurm)
+    assert "nothing to do" in run(study, "learned.yaml", study / "profile")
+    assert completed_jobs(slurm) == before
+
+
 def test_nothing_is_submitted_when_nothing_changed(slurm: Path, study: Path) -> None:
     before = completed_jobs(slurm)
     assert "nothing to do" in run(study, "slurm.yaml", study / "profile")
