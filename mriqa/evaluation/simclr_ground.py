@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import read_cohort
@@ -20,6 +19,7 @@ from mriqa.config import Config, section_json
 from mriqa.errors import UserError
 from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN, match, read_truth
+from mriqa.files import readable
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.matching import Person, fixed_number
 from mriqa.methods.simclr.references import HqVolume as Scan
@@ -86,14 +86,8 @@ def read_ground(config: Config) -> Ground:
 
 def _volumes(results: Path, truth: Path | None) -> pd.DataFrame:
     path = results / "tables" / "volumes.parquet"
-    try:
+    with readable(path):
         table = pq.read_table(path, columns=list(_COLUMNS)).to_pandas()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such table; run `mriqa run CONFIG` first") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); run again"
-        ) from None
     table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
     rows = table if truth is None else match(read_truth(truth), table).volumes
     rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]

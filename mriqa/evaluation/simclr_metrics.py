@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mriqa.errors import UserError
 from mriqa.evaluation.simclr_cells import Design
 from mriqa.evaluation.simclr_items import Item
 from mriqa.evaluation.simclr_pass import Metrics
+from mriqa.files import readable
 from mriqa.rating.rate import RATED_METRICS
 from mriqa.rating.robust import adverse_z, judge
 
@@ -24,12 +23,8 @@ def read_metrics(results: Path) -> pd.DataFrame:
     """The rated metrics of every measured volume of the cohort, with series_id, volume, stratum."""
     path = results / "tables" / "volumes.parquet"
     columns = ["series_id", "volume", "stratum", "status", *_NAMES]
-    try:
+    with readable(path):
         table: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); run again"
-        ) from None
     return table[(table["status"] == "ok") & table["stratum"].notna()].reset_index(drop=True)
 
 
