@@ -87,7 +87,7 @@ def publish_tables(
     threads: int = 2,
     mem_mb: int = 4000,
 ) -> Published:
-    """Write `results/tables` from the shards' scores and those of `methods`; see DESIGN §4.
+    """Write `results/tables` from the shards' scores and those of `methods`.
 
     The slices are sorted in half of `mem_mb`, spilling to disk beyond. Raises UserError if a
     shard has no scores, ReconciliationError if a series is unaccounted for.

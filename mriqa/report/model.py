@@ -261,7 +261,7 @@ def _why(stratum: str, bank: References) -> str:
     if own is not None:
         return f"its references are told apart with an AUC of {decimal(own.auc, 2)} only"
     if n_subjects is None:
-        return "no HQ reference"
+        return "no HQ reference in the list; add some, or delete the list to have it proposed anew"
     least = bank.section.get("min_references", "?")
     return f"references of {n_subjects} subjects; {least} are needed"
 

@@ -78,7 +78,7 @@ def write_partition(
 
 
 class _ParquetFile(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
-    """A Parquet file as DESIGN §4 wants it: zstd 1, plain strings, 65,536 rows a group."""
+    """A Parquet file of ours: zstd 1, plain strings, 65,536 rows a group."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """Two views of one slice: what contrastive pretraining takes for the same thing.
 
 Only place, size and mirroring differ between views. Blur, noise and contrast jitter would teach
-the encoder to ignore image quality (METHODS §1).
+the encoder to ignore image quality.
 """
 
 import math
@@ -18,7 +18,7 @@ Image = NDArray[np.float32]
 BRIGHTEST = 4.0
 """Intensities above so many times the upper percentile are cut: spikes, vessels, metal."""
 SMALLEST_AREA = 0.2
-"""Share of the slice that a resized crop covers at least (METHODS §1)."""
+"""Share of the slice that a resized crop covers at least."""
 WIDEST = 4 / 3
 """Greatest ratio of a resized crop's sides, in either direction (Chen et al. 2020, Appendix A)."""
 DRAWS = 6
@@ -91,11 +91,11 @@ def prepared_views(
 ) -> tuple[Image, Image]:
     """`apply_view` of `prepare(image)` for both views; what neither shows is not computed."""
     if sum(view.height * view.width for view in views) < image.size:
-        first, second = (prepare(image[view.box], upper, gamma) for view in views)
+        first, second = (_shown(prepare(image[one.box], upper, gamma), one) for one in views)
     else:
         prepared = prepare(image, upper, gamma)
-        first, second = (prepared[view.box] for view in views)
-    return _shown(first, views[0]), _shown(second, views[1])
+        first, second = (apply_view(prepared, one) for one in views)
+    return first, second
 
 
 def _shown(part: Image, view: View) -> Image:

@@ -1,4 +1,4 @@
-"""From files to tables by the plain functions, without Snakemake: the contracts of DESIGN §4."""
+"""From files to tables by the plain functions, without Snakemake."""
 
 import csv
 import gzip

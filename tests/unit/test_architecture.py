@@ -1,4 +1,4 @@
-"""The layout that DESIGN §5 fixes: who may import whom, and what stays out of where."""
+"""The layout: who may import whom, and what stays out of where."""
 
 import ast
 import subprocess
