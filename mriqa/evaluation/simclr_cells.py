@@ -13,6 +13,7 @@ from mriqa.evaluation.simclr_items import Item
 from mriqa.evaluation.simclr_settings import LEVEL_NAMES
 from mriqa.evaluation.truth import CLEAN
 from mriqa.methods.simclr.judge import Judge
+from mriqa.methods.simclr.whitening import HQ
 
 PAPER, WHITENED, METRICS = "paper", "whitened", "metrics"
 RULES = (PAPER, WHITENED)
@@ -77,11 +78,11 @@ class Design:
 def judge_volumes(
     design: Design, embeddings: Embeddings, banks: Banks, section: ReferenceSection
 ) -> Judged:
-    """Every volume of `design` against the bank of its stratum."""
+    """Every volume of `design` against the bank of its stratum; NaN where it cannot be judged."""
     values = np.full((4, len(design.items)), np.nan)
     judges = {name: Judge(bank, section) for name, bank in banks.items()}
     for row, item in enumerate(design.items):
-        if item not in embeddings or item.scan.stratum not in judges:
+        if item not in embeddings or not _comparable(item, banks):
             continue
         similar = judges[item.scan.stratum].volume(embeddings[item], item.scan.person).similarities
         values[:3, row] = similar.s_hq[0], similar.s_lq[0], similar.margin_whitened[0]
@@ -104,7 +105,7 @@ def judge_slices(
     judges = {name: Judge(bank, section) for name, bank in banks.items()}
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((3, 0))]
     for row, item in enumerate(design.items):
-        if item not in embeddings or item.scan not in body or item.scan.stratum not in judges:
+        if item not in embeddings or item.scan not in body or not _comparable(item, banks):
             continue
         embedding = embeddings[item]
         similar = judges[item.scan.stratum].slices(embedding, item.scan.person)
@@ -113,6 +114,18 @@ def judge_slices(
         rows.append(np.full(int(seen.sum()), row))
     s_hq, s_lq, whitened = np.concatenate(parts, axis=1)
     return Judged(np.concatenate(rows), s_hq, s_lq, whitened, np.full(len(s_hq), np.nan))
+
+
+def _comparable(item: Item, banks: Banks) -> bool:
+    """Whether its stratum's bank has references of both classes beside those of its own subject.
+
+    Labels that were dealt out anew may leave none.
+    """
+    bank = banks.get(item.scan.stratum)
+    if bank is None:
+        return False
+    others = bank.labels[bank.compared & (bank.people.subject != item.scan.person.subject)]
+    return bool((others == HQ).any() and (others != HQ).any())
 
 
 def of_subjects(design: Design, judged: Judged) -> Judged:

@@ -12,7 +12,14 @@ from mriqa.artifacts import Family, draw
 from mriqa.config import PretrainingSection, ReferenceSection
 from mriqa.errors import ConfigError
 from mriqa.evaluation.simclr_banks import shuffled, smaller, without_family
-from mriqa.evaluation.simclr_cells import Design, Judged, aucs, cell_records, of_subjects
+from mriqa.evaluation.simclr_cells import (
+    Design,
+    Judged,
+    aucs,
+    cell_records,
+    judge_volumes,
+    of_subjects,
+)
 from mriqa.evaluation.simclr_encoders import resize
 from mriqa.evaluation.simclr_items import Item, rising_scans, severities
 from mriqa.evaluation.simclr_metrics import metrics_scores
@@ -25,6 +32,7 @@ from mriqa.evaluation.simclr_settings import (
     changed_reference,
     load_experiments,
 )
+from mriqa.evaluation.simclr_strata import strata_records
 from mriqa.evaluation.simclr_summary import (
     MEAN_OF_SIX,
     SIX_CELLS,
@@ -32,9 +40,11 @@ from mriqa.evaluation.simclr_summary import (
     summarise,
     summarise_six,
 )
-from mriqa.methods.simclr.bank import Reference, StratumBank
+from mriqa.methods.simclr.bank import Reference, StratumBank, subset
+from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.references import HqVolume
+from mriqa.methods.simclr.whitening import HQ
 from mriqa.rating.rate import RATED_METRICS
 
 SHAPE, SPACING = (4, 16, 16), (3.0, 2.0, 2.0)
@@ -117,6 +127,49 @@ def test_auc_compares_with_clean_scans_of_the_same_stratum():
     }  # fmt: skip
     worse = aucs(made, offset - made.severity, np.arange(len(made.items)), ["bias"])
     assert {key: one.auc for key, one in worse.items()} == {("bias", 1.0): 0.0}
+
+
+def test_who_alone_has_references_of_a_class_is_not_judged():
+    whole = bank(2)["A"]
+    of_one = whole.people.subject == "p0"
+    kept = (whole.labels != HQ) | of_one  # the HQ references are all of p0
+    made = design(2, strata="A")
+    rng = np.random.default_rng(0)
+    embeddings = {
+        item: VolumeEmbedding(rng.normal(0, 1, (3, 8)).astype(np.float16), np.ones(3, bool))
+        for item in made.items
+    }
+    banks, section = {"A": subset(whole, kept)}, ReferenceSection(min_references=2)
+    found = judge_volumes(made, embeddings, banks, section).whitened
+    of_p0 = np.array([item.scan.person.subject == "p0" for item in made.items])
+    assert np.isnan(found[of_p0]).all()
+    assert np.isfinite(found[~of_p0]).all()
+
+
+def test_strata_stand_for_themselves():
+    made = design(6)
+    rng = np.random.default_rng(1)
+    badness = np.where(made.sampling.stratum == 0, made.severity, rng.normal(0, 1, len(made.items)))
+    records = {
+        (one["stratum"], one["family"]): one
+        for one in strata_records({}, made, badness, np.arange(len(made.items)))
+    }
+    assert set(records) == {(stratum, name) for stratum in "AB" for name in ("noise", "bias")}
+    sure = records["A", "noise"]
+    assert (sure["auc"], sure["paired"], sure["n_subjects"]) == (1.0, 1.0, 3)
+    rows = [row for row, item in enumerate(made.items) if item.scan.stratum == "B"]
+    clean = [row for row in rows if made.items[row].artifact is None]
+    aucs_of_levels, wins = [], []
+    for level in (0.5, 1.0):
+        copies = [row for row in rows if (made.items[row].family, made.severity[row])
+                  == ("noise", level)]  # fmt: skip
+        aucs_of_levels.append(np.mean([badness[c] > badness[n] for c in copies for n in clean]))
+        wins += [badness[c] > badness[n] for c in copies for n in clean
+                 if made.items[c].scan == made.items[n].scan]  # fmt: skip
+    unsure = records["B", "noise"]
+    assert unsure["auc"] == pytest.approx(np.mean(aucs_of_levels))
+    assert unsure["paired"] == pytest.approx(np.mean(wins))
+    assert 0 < unsure["auc"] < 1
 
 
 def test_what_has_no_score_is_counted():
