@@ -38,11 +38,11 @@ LOWER_PERCENT, UPPER_PERCENT = 1.0, 99.5
 EMPTY_SHARE = 0.01
 """A slice, or a view, with fewer pixels than this above the air shows nothing."""
 SLICE_DRAWS = 8
-"""Slices of one volume that are tried before the next volume takes its place."""
+"""Slices of one series that are tried before the next series takes its place."""
 VIEW_DRAWS = 16
 """Pairs of views that are tried; then the last is taken, whatever it shows."""
-VOLUME_DRAWS = 100
-"""So many volumes in a row without a slice to show: something is wrong with the store."""
+SERIES_DRAWS = 100
+"""So many series in a row without a slice to show: something is wrong with the store."""
 ATTEMPT_BITS = 16
 """Of a key of random numbers; the others are the sample's number."""
 OPENING_THREADS = 8
@@ -82,14 +82,18 @@ class _Volume(NamedTuple):
 class SliceFeed(Dataset[Tensor]):
     """Samples of two views each; made by `open_feed`.
 
-    Every volume is shown once, in a new order, before any is shown again; the slice is drawn
-    uniformly from those of the volume that are not empty.
+    Every series is shown once, in a new order, before any is shown again, or a diffusion series of
+    a hundred volumes would be learned a hundred times as much as a T1w. Volume and slice are drawn
+    uniformly, the slice from those that are not empty.
     """
 
     def __init__(self, readers: Sequence[SliceReader], section: PretrainingSection) -> None:
         self._readers = list(readers)
         self._section = section
         self._volumes, self._levels = _volumes(self._readers)
+        shown, first = np.unique(self._volumes[:, 0], return_index=True)
+        self._n_series = len(shown)
+        self._first = np.append(first, len(self._volumes))  # of each series, in _volumes
         self._order: tuple[int, NDArray[Any]] = (-1, np.empty(0, np.int64))
         self._told: set[str] = set()
 
@@ -100,7 +104,7 @@ class SliceFeed(Dataset[Tensor]):
 
     @property
     def n_slices(self) -> int:
-        """Slices of all its volumes, empty ones counted: the length of one pass."""
+        """Slices of all its volumes, empty ones counted: so many samples are an epoch."""
         depths = np.array([reader.attributes.shape_zyx[0] for reader in self._readers])
         return int(depths[self._volumes[:, 0]].sum())
 
@@ -142,10 +146,10 @@ class SliceFeed(Dataset[Tensor]):
 
     def _drawn(self, n: int) -> tuple[Sample, Image, _Volume]:
         """The first candidate of sample `n` that can be read and shows something."""
-        n_tried = min(VOLUME_DRAWS, self.n_volumes)
+        n_tried = min(SERIES_DRAWS, self._n_series)
         for attempt in range(SLICE_DRAWS * n_tried):
             rng = _random(self._section.seed, n, attempt)
-            volume = self._volume(n + attempt // SLICE_DRAWS)
+            volume = self._volume(n + attempt // SLICE_DRAWS, rng)
             attributes = volume.reader.attributes
             z = int(rng.integers(attributes.shape_zyx[0]))
             image = self._read(volume, z)
@@ -153,18 +157,19 @@ class SliceFeed(Dataset[Tensor]):
                 artifact, views = self._artifact(rng, attributes), self._views(rng, shown)
                 return Sample(attributes.series_id, volume.t, z, artifact, views), image, volume
         raise UserError(
-            f"training: sample {n} found nothing to show in {n_tried} volumes; `mriqa run` writes "
+            f"training: sample {n} found nothing to show in {n_tried} series; `mriqa run` writes "
             "damaged stores anew; if it does not help, look at the volumes"
         )
 
-    def _volume(self, place: int) -> _Volume:
-        """The volume at a place of the stream."""
-        turn, place = divmod(place, self.n_volumes)
+    def _volume(self, place: int, rng: np.random.Generator) -> _Volume:
+        """A volume of the series at a place of the stream, drawn where there are several."""
+        turn, place = divmod(place, self._n_series)
         shuffled, order = self._order
         if shuffled != turn:
-            order = np.random.default_rng([self._section.seed, turn]).permutation(self.n_volumes)
+            order = np.random.default_rng([self._section.seed, turn]).permutation(self._n_series)
             self._order = turn, order
-        number = order[place]
+        first, end = self._first[order[place]], self._first[order[place] + 1]
+        number = first if end - first == 1 else rng.integers(first, end)
         series, t = self._volumes[number].tolist()
         return _Volume(self._readers[series], t, *self._levels[number].tolist())
 

@@ -81,15 +81,19 @@ def test_a_pair_is_two_prepared_views_of_the_stored_slice(store, kind):
             assert np.array_equal(pixels, apply_view(image, view))
 
 
-def test_every_volume_is_shown_once_before_any_is_shown_again(store):
+def test_every_series_is_shown_once_before_any_is_shown_again(store):
     feed = open_feed(items(store), SECTION)
     assert (feed.n_volumes, feed.n_slices) == (6, 6 * N_SLICES)
-    orders = []
-    for turn in range(20):
-        samples = [feed.sample(n) for n in range(6 * turn, 6 * turn + 6)]
-        orders.append(tuple((sample.series_id, sample.t) for sample in samples))
-        assert len(set(orders[-1])) == 6
+    orders, volumes = [], Counter()
+    for turn in range(60):
+        samples = [feed.sample(n) for n in range(4 * turn, 4 * turn + 4)]
+        orders.append(tuple(sample.series_id for sample in samples))
+        volumes += Counter(sample.t for sample in samples if sample.series_id == SERIES_4D)
     assert len(set(orders)) > 15, "the order is a new one in every turn"
+    whole = [set(order) == {PLAIN, SERIES_4D, MASKED, HALF} for order in orders]
+    assert np.mean(whole) > 0.9, "but where eight draws of a slice found nothing in HALF"
+    assert set(volumes) == {0, 1, 2}
+    assert min(volumes.values()) > 60 / 3 / 3, "volumes of a series are drawn uniformly"
 
 
 def test_slices_are_uniform_but_for_those_that_show_nothing(store):
@@ -110,7 +114,7 @@ def test_slices_are_uniform_but_for_those_that_show_nothing(store):
     assert max(shown[HALF]) == 4
     for name, counts in drawn.items():
         assert set(counts) == shown[name]
-        assert min(counts.values()) > 0.4 * 200 / len(shown[name])
+        assert min(counts.values()) > 0.4 * 300 / len(shown[name])
 
 
 def test_both_views_show_something_where_the_object_is_small(tmp_path):
@@ -219,7 +223,7 @@ def test_an_error_in_the_feed_reaches_whoever_asks_for_the_batch(copied):
     for path in copied.glob("*/c.*"):
         path.unlink()
     for workers in (0, 1):
-        with pytest.raises(UserError, match="found nothing to show in 6 volumes"):
+        with pytest.raises(UserError, match="found nothing to show in 4 series"):
             list(batches(feed, 0, 1, 4, workers=workers))
 
 

@@ -22,7 +22,7 @@ from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinne
 from mriqa.training.model_folder import Origin, write_model
 from mriqa.training.world import World
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 METHOD = "simclr"
