@@ -102,19 +102,22 @@ def share_workers(workers: int, nodes: int) -> list[int]:
 
 
 def slurm_nodes(environment: Mapping[str, str]) -> list[str]:
-    """Names of the nodes of the SLURM job that this process belongs to; none outside of one."""
-    listed = environment.get("SLURM_JOB_NODELIST")
-    if not listed or "SLURM_JOB_ID" not in environment:
+    """Names of the nodes of the SLURM job that this process belongs to; none outside of one.
+
+    Asked of SLURM: Snakemake runs a job as a step on its first node, and inside of a step
+    SLURM_JOB_NODELIST is the step's.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
         return []
-    return _scontrol("show", "hostnames", listed).split()
+    return _scontrol("show", "hostnames", _field("NodeList", "job", job)).split()
 
 
 def node_address(name: str) -> str:
     """IPv4 address of a node, never a loopback one: the other nodes must reach it."""
-    fields = _scontrol("show", "node", name, "--oneliner").split()
-    told = [field.partition("=")[2] for field in fields if field.startswith("NodeAddr=")]
+    told = _field("NodeAddr", "node", name)
     try:
-        address = socket.gethostbyname(told[0] if told else name)
+        address = socket.gethostbyname(told or name)
     except OSError as error:
         raise MriqaError(f"SLURM node {name}: its address {told} is not known ({error})") from None
     return own_address() if address.startswith("127.") else address
@@ -128,6 +131,13 @@ def own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostbyname(socket.gethostname())
+
+
+def _field(name: str, kind: str, which: str) -> str:
+    """What SLURM knows of a job or node under `name`; empty if nothing."""
+    fields = _scontrol("show", kind, which, "--oneliner").split()
+    told = [field.partition("=")[2] for field in fields if field.startswith(f"{name}=")]
+    return told[0] if told else ""
 
 
 def _scontrol(*arguments: str) -> str:
