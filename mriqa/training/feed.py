@@ -27,7 +27,7 @@ from mriqa.images.slices import SliceReader, StoredFiles
 from mriqa.images.store import SeriesAttributes
 from mriqa.progress import track
 from mriqa.training.allocator import keep_freed_memory
-from mriqa.training.views import View, draw_views, prepared_views
+from mriqa.training.views import View, apply_view, draw_views, prepare
 
 Image = NDArray[np.float32]
 FAMILIES = tuple(Family)
@@ -140,9 +140,9 @@ class SliceFeed(Dataset[Tensor]):
             attributes = volume.reader.attributes
             corrupted = apply(image[None], attributes.spacing_mm, sample.artifact)[0]
             image = as_stored(corrupted, image, attributes)
-        shown = prepared_views(image, sample.views, volume.upper, self._section.gamma)
-        for place, view in zip(out, shown, strict=True):
-            place[0] = view
+        prepared = prepare(image, volume.upper, self._section.gamma)
+        for place, view in zip(out, sample.views, strict=True):
+            place[0] = apply_view(prepared, view)
 
     def _drawn(self, n: int) -> tuple[Sample, Image, _Volume]:
         """The first candidate of sample `n` that can be read and shows something."""

@@ -83,22 +83,7 @@ def draw_views(
 
 def apply_view(image: Image, view: View) -> Image:
     """The view of a prepared slice (y, x), as (side, side); nothing is drawn here."""
-    return _shown(image[view.box], view)
-
-
-def prepared_views(
-    image: NDArray[Any], views: tuple[View, View], upper: float, gamma: float
-) -> tuple[Image, Image]:
-    """`apply_view` of `prepare(image)` for both views; what neither shows is not computed."""
-    if sum(view.height * view.width for view in views) < image.size:
-        first, second = (_shown(prepare(image[one.box], upper, gamma), one) for one in views)
-    else:
-        prepared = prepare(image, upper, gamma)
-        first, second = (apply_view(prepared, one) for one in views)
-    return first, second
-
-
-def _shown(part: Image, view: View) -> Image:
+    part = image[view.box]
     if (view.height, view.width) != (view.side, view.side):
         part = _resampled(part, view.side)
     elif part.shape != (view.side, view.side):
