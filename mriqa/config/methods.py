@@ -63,7 +63,7 @@ class ReferenceSection(Section):
         20, ge=1, description="HQ and LQ references that a volume is compared with."
     )
     min_references: int = Field(
-        8, ge=2, description="A stratum with HQ references of fewer subjects is `no_reference`."
+        8, ge=2, description="A stratum with HQ references of fewer subjects has no bank."
     )
     min_auc: Fraction = Field(
         0.7,

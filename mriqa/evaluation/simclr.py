@@ -160,9 +160,9 @@ def prepare(
 ) -> Setup:
     """Train and embed what is missing; everything that the results are computed from."""
     ground, mode = read_ground(config), limited(section.of_mode(name), seeds)
+    forget_strangers(ground.folder, ground.results)  # whatever becomes of the experiments
     choose = choose_own if name == "references" else choose_tests
     tests = choose(ground, mode, section.seed)
-    forget_strangers(ground.folder, ground.results)
     plans = plan_encoders(ground, mode, section)
     strata = sorted({one.stratum for one in tests})
     reference, stores = ground.bank.section, Stores(ground.results)

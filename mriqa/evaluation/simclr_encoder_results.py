@@ -156,11 +156,10 @@ def _strata(
     families: Sequence[str] | None = None,
 ) -> list[Record]:  # fmt: skip
     found = []
-    for unit in units.keys() & {VOLUME, SLICE}:
-        for rule in RULES:
+    for unit, judged in units.items():
+        for rule in RULES if unit != SUBJECT else ():
             named = {**about, "rule": rule, "bank": bank, "unit": unit}
-            badness, item = units[unit].badness(rule), units[unit].item
-            found += strata_records(named, design, badness, item, families)
+            found += strata_records(named, design, judged.badness(rule), judged.item, families)
     return found
 
 

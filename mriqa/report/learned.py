@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mriqa.errors import MriqaError
-from mriqa.methods.simclr.bank import LEAST_SEVERITY, Reference
+from mriqa.methods.simclr.bank import LEAST_SEVERITY, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.references import LIST_NAME
@@ -77,7 +77,7 @@ class References:
     def rates(self, stratum: str) -> bool:
         """Whether the stratum has a bank that is strong enough to rate."""
         one = self.strata.get(stratum)
-        return one is not None and one.auc is not None and one.auc >= self.min_auc
+        return one is not None and is_strong(one.auc, self.min_auc)
 
     @property
     def hq_names(self) -> list[str]:

@@ -162,14 +162,14 @@ class SliceFeed(Dataset[Tensor]):
         )
 
     def _volume(self, place: int, rng: np.random.Generator) -> _Volume:
-        """A volume of the series at a place of the stream, drawn where there are several."""
+        """A volume, drawn by `rng`, of the series at a place of the stream."""
         turn, place = divmod(place, self._n_series)
         shuffled, order = self._order
         if shuffled != turn:
             order = np.random.default_rng([self._section.seed, turn]).permutation(self._n_series)
             self._order = turn, order
         first, end = self._first[order[place]], self._first[order[place] + 1]
-        number = first if end - first == 1 else rng.integers(first, end)
+        number = rng.integers(first, end)
         series, t = self._volumes[number].tolist()
         return _Volume(self._readers[series], t, *self._levels[number].tolist())
 

@@ -127,8 +127,12 @@ class Bank:
     def calibration(self, stratum: str) -> Calibration | None:
         """Of a stratum with a bank; None where that bank is too weak to rate (`min_auc`)."""
         one = self.strata[stratum]
-        weak = one.auc is None or one.auc < self.section.min_auc
-        return None if weak else one.calibration
+        return one.calibration if is_strong(one.auc, self.section.min_auc) else None
+
+
+def is_strong(auc: float | None, min_auc: float) -> bool:
+    """Whether a bank that tells its own references apart with `auc` may rate."""
+    return auc is not None and auc >= min_auc
 
 
 def write_bank(folder: Path, bank: Bank) -> None:
