@@ -14,7 +14,7 @@ UNJUDGED = "not judged"
 MAX_STRATA = 40
 MAX_DISAGREEMENTS = 10
 MAX_POOR = 40
-MARGIN_LIMIT, MARGIN_BINS = 2.0, 160
+MARGIN_LIMIT, MARGIN_BINS = 1.0, 160
 """Whitened margins are counted in equal bins from -MARGIN_LIMIT to MARGIN_LIMIT."""
 
 Row = dict[str, Any]

@@ -49,9 +49,11 @@ def model_section(learned: Learned) -> Html:
             "SimCLR learns without labels what makes two views of a slice alike. A volume is then "
             "compared with high-quality references (HQ) and with simulated low-quality ones (LQ) "
             "of its stratum: with those of persons alike in sex, height and weight, as in the "
-            "paper, and after whitening with all of them. quality_score rests on the whitened "
-            "margin; what that says of severity is fitted on the references themselves, each "
-            "judged without its own subject.",
+            "paper, and after whitening with all of them: how far it lies from the mean of the HQ "
+            "references in the directions in which artifacts lead. quality_score rests on that "
+            "whitened margin (1 at the mean, 0 as far as LQ references are); what it says of "
+            "severity is fitted on the references themselves, each judged without its own "
+            "subject.",
         ),
         *(element("p", f"✕ {problem}.", class_="balance bad") for problem in model.problems),
         *_ratings(learned.opinions),

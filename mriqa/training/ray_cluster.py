@@ -199,11 +199,26 @@ class Cluster:
         self._keep_logs()
         shutil.rmtree(self.ray.temporary, ignore_errors=True)
         for node in self._nodes if not self._alone else ():
-            remove = ["rm", "-rf", str(self.ray.temporary)]
-            subprocess.run(
+            self._clear(node)
+
+    def _clear(self, node: Node) -> None:
+        """Remove the temporary folder of a node of SLURM's; says so where it cannot.
+
+        What ends there may write its last lines while the folder goes: rm is asked again then.
+        """
+        path = str(self.ray.temporary)
+        patient = 'for pause in 0 1 3; do sleep $pause; rm -rf "$0" && exit; done'
+        remove = ["sh", "-c", patient, path]
+        try:
+            done = subprocess.run(
                 on_node(node, remove, os.environ), env=self._environment, check=False,
-                capture_output=True, timeout=60,
+                capture_output=True, text=True, timeout=60,
             )  # fmt: skip
+            problem = done.stderr.strip() if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            problem = "no answer within 60 s"
+        if problem:
+            sys.stderr.write(f"training: {path} on {node.name} was not removed: {problem}\n")
 
     def _keep_logs(self) -> None:
         """Ray's own logs of this machine, for whoever must find out why it failed."""

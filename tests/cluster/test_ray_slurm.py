@@ -61,10 +61,23 @@ def wait_for_end(job: str, patience_s: float = 400) -> None:
         time.sleep(0.5)
 
 
+def wait_for_record(folder: Path, job: str, patience_s: float = 120) -> dict[str, Any]:
+    """What the job's private Ray has written of itself, as soon as it has."""
+    path, until = folder / FOLDER / RECORD, time.monotonic() + patience_s
+    while not path.exists():
+        assert job in queued_jobs()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
 @pytest.mark.usefixtures("slurm")
 def test_two_nodes_learn_what_one_machine_learns(tmp_path: Path) -> None:
     alone = train_plainly(toy_job(STEPS), tmp_path / "alone")
-    wait_for_end(submit(tmp_path, steps=STEPS))
+    job = submit(tmp_path, steps=STEPS)
+    temporary = wait_for_record(tmp_path, job)["temporary"]
+    wait_for_end(job)
     said = (tmp_path / "said").read_text()
     assert f"training: {STEPS}/{STEPS} steps (100%)" in said, said
     found = load(path_of(tmp_path / "checkpoints", STEPS))[0]
@@ -73,7 +86,7 @@ def test_two_nodes_learn_what_one_machine_learns(tmp_path: Path) -> None:
     for log in ("head.log", "node-n2.log"):
         assert "Ray runtime started" in (tmp_path / FOLDER / log).read_text()
     assert not (tmp_path / FOLDER / RECORD).exists()
-    assert not list(Path("/tmp").glob("mriqa-ray-*")), "nothing of Ray's is left"
+    assert not Path(temporary).exists(), "nothing of Ray's is left"
 
 
 @pytest.mark.usefixtures("slurm")

@@ -32,14 +32,27 @@ def slow_isotonic(values, weights):
     return [value for value, _, count in blocks for _ in range(count)]
 
 
-def test_the_fit_is_the_weighted_isotonic_regression():
+def test_the_fit_goes_through_the_centres_of_the_isotonic_steps():
     margins, severities = drawn(60)
     found = calibrate(margins, severities, 0.8)
     order = np.argsort(margins)
     clean = severities[order] == 0
     weights = np.where(clean, 0.8 / clean.sum(), 0.2 / (~clean).sum())
-    expected = slow_isotonic(severities[order], weights)
-    np.testing.assert_allclose(1 - found.quality(margins[order]), expected, atol=1e-5)
+    levels = np.array(slow_isotonic(severities[order], weights))
+    steps = sorted(set(levels.round(9).tolist()), reverse=True)
+    assert len(found.margin) == len(steps) > 5
+    for level, margin, severity in zip(steps, found.margin, found.severity, strict=True):
+        rows = np.isclose(levels, level, atol=1e-8)
+        centre = sum(weights[rows] * margins[order][rows]) / sum(weights[rows])
+        assert margin == pytest.approx(centre, abs=1e-6)
+        assert severity == pytest.approx(level, abs=1e-6)
+
+
+def test_volumes_that_differ_differ_in_score_between_the_outermost_steps():
+    """Steps would call all within one equal, and take the order of severities away."""
+    found = calibrate(*drawn(100), 0.8)
+    grid = np.linspace(found.margin[0], found.margin[-1], 200)
+    assert (np.diff(found.quality(grid)) > 0).all()
 
 
 def test_what_it_expects_is_what_is_found_where_its_prior_holds():

@@ -1,11 +1,11 @@
-"""Whitening: what varies within the classes varies equally afterwards."""
+"""Whitening: what varies within the classes varies equally; only artifacts' directions count."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mriqa.methods.simclr.whitening import HQ, unit, whitening
+from mriqa.methods.simclr.whitening import HQ, margin_of, unit, whitening
 
 
 def references(n=400, size=6, seed=0, shifts=(0.0, 3.0, -2.0)):
@@ -29,34 +29,66 @@ def within(values, labels):
     return total / (len(values) - len(set(labels)))
 
 
-def test_whitened_references_have_the_identity_as_covariance_within_classes():
+def means_of(values, labels):
+    """Mean of each class, HQ first."""
+    names = sorted(set(labels), key=lambda name: (name != HQ, name))
+    return [values[[one == name for one in labels]].mean(axis=0) for name in names]
+
+
+def slow_distance(row, values, labels, shrinkage):
+    """Mahalanobis distance from the HQ mean of what the families' directions explain of `row`."""
+    covariance = within(values, labels)
+    size = len(covariance)
+    shrunk = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / size * np.eye(size)
+    root = np.linalg.inv(np.linalg.cholesky(shrunk))
+    hq, *families = means_of(values, labels)
+    directions = np.stack([root @ (mean - hq) for mean in families]).T
+    target = root @ (row - hq)
+    explained = directions @ np.linalg.lstsq(directions, target, rcond=None)[0]
+    return np.sqrt((explained**2).sum())
+
+
+@pytest.mark.parametrize("shrinkage", [0.01, 0.1, 1.0])
+def test_lengths_are_distances_from_hq_in_what_the_families_directions_explain(shrinkage):
+    values, labels = references()
+    found = whitening(values, labels, shrinkage).apply(values[:20])
+    expected = [slow_distance(row, values, labels, shrinkage) for row in values[:20]]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), expected, rtol=1e-4)
+
+
+def test_references_vary_by_one_along_every_direction_within_their_classes():
     values, labels = references()
     found = whitening(values, labels, 0.0).apply(values)
-    np.testing.assert_allclose(within(found, labels), np.eye(6), atol=1e-3)
+    np.testing.assert_allclose(within(found, labels), np.eye(found.shape[1]), atol=1e-3)
 
 
-def test_shrinkage_moves_the_covariance_towards_its_mean_diagonal():
-    values, labels = references()
-    covariance = within(values, labels)
-    level = np.trace(covariance) / 6
-    for shrinkage in (0.1, 0.5, 1.0):
-        found = whitening(values, labels, shrinkage)
-        expected = (1 - shrinkage) * covariance + shrinkage * level * np.eye(6)
-        inverse = np.linalg.inv(found.matrix.T @ found.matrix)
-        np.testing.assert_allclose(inverse, expected, rtol=1e-6, atol=1e-9)
+def test_there_are_as_many_directions_as_families_move_in():
+    values, labels = references(shifts=(0.0, 4.0, 8.0))  # both along one axis
+    assert whitening(values, labels, 0.1).matrix.shape == (2, 6)  # the rest is chance
+    one = [name for name in labels if name != "ghosting"]
+    kept = [name != "ghosting" for name in labels]
+    assert whitening(values[kept], one, 0.1).matrix.shape == (1, 6)
 
 
-def test_the_centre_lies_between_hq_and_the_mean_of_the_families():
-    """Whatever the numbers of references: neither class is favoured."""
+def test_the_mean_of_hq_is_at_zero_and_that_of_a_family_is_not():
     values, labels = references(shifts=(0.0, 4.0, 8.0))
-    hq, noise, ghosting = (
-        values[[one == name for one in labels]].mean(axis=0) for name in (HQ, "noise", "ghosting")
-    )
-    expected = (hq + (noise + ghosting) / 2) / 2
-    np.testing.assert_allclose(whitening(values, labels, 0.1).centre, expected, rtol=1e-9)
-    many = [row for row, one in enumerate(labels) for _ in range(5 if one == "noise" else 1)]
-    again = whitening(values[many], [labels[row] for row in many], 0.1)
-    np.testing.assert_allclose(again.centre, expected, rtol=1e-9)
+    hq, ghosting, noise = means_of(whitening(values, labels, 0.1).apply(values), labels)
+    assert np.linalg.norm(hq) < 1e-4
+    assert np.linalg.norm(ghosting) > np.linalg.norm(noise) > 1
+
+
+@given(st.floats(0, 1e6), st.floats(1e-6, 1e6))
+def test_the_margin_falls_from_one_at_hq_over_zero_at_lq_towards_minus_one(distance, lq_distance):
+    margin = float(margin_of(np.array([distance]), lq_distance)[0])
+    assert -1 <= margin <= 1
+    assert margin == pytest.approx((lq_distance - distance) / (lq_distance + distance))
+    farther = float(margin_of(np.array([distance * 1.1 + 1e-6]), lq_distance)[0])
+    assert farther < margin
+    np.testing.assert_array_equal(margin_of(np.array([0.0, lq_distance]), lq_distance), [1, 0])
+
+
+def test_where_nothing_can_be_told_apart_the_margin_is_zero():
+    np.testing.assert_array_equal(margin_of(np.zeros(2), 0.0), [0, 0])
 
 
 def test_fewer_references_than_dimensions_are_enough():
@@ -68,8 +100,8 @@ def test_fewer_references_than_dimensions_are_enough():
 
 def test_references_without_any_variation_are_left_as_they_are():
     values = np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 2.0]])
-    found = whitening(values, [HQ, HQ, "noise"], 0.1)
-    np.testing.assert_array_equal(found.matrix, np.eye(2))
+    found = whitening(values, [HQ, HQ, "noise"], 0.1).apply(values)
+    np.testing.assert_allclose(np.abs(found), [[0], [0], [2]])
 
 
 @pytest.mark.parametrize("labels", [[HQ, HQ], ["noise", "bias"]])
@@ -85,20 +117,21 @@ def test_the_order_of_references_changes_nothing(seed, shrinkage):
     order = np.random.default_rng(seed).permutation(30)
     one = whitening(values, labels, shrinkage)
     two = whitening(values[order], [labels[i] for i in order], shrinkage)
-    np.testing.assert_allclose(one.matrix, two.matrix, rtol=1e-6, atol=1e-9)
+    first, second = (np.linalg.norm(some.apply(values), axis=1) for some in (one, two))
+    np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 1000))
-def test_cosines_do_not_depend_on_the_axes_of_the_embedding(seed):
-    """Rotating all embeddings rotates the whitened ones: their cosines stay."""
+def test_distances_do_not_depend_on_the_axes_of_the_embedding(seed):
+    """Rotating all embeddings rotates what is whitened: lengths stay."""
     values, labels = references(n=30)
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(6, 6)))[0]
-    cosines = []
-    for one in (values, values @ rotation):
-        whitened = unit(whitening(one, labels, 0.1).apply(one))
-        cosines.append(whitened @ whitened.T)
-    np.testing.assert_allclose(cosines[0], cosines[1], atol=1e-4)
+    first, second = (
+        np.linalg.norm(whitening(one, labels, 0.1).apply(one), axis=1)
+        for one in (values, values @ rotation)
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
 def test_unit_rows_have_length_one_and_zeros_stay():

@@ -24,7 +24,7 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import People, Person
 from mriqa.methods.simclr.whitening import HQ, Embeddings
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
 LEAST_SEVERITY = 0.5

@@ -49,10 +49,12 @@ class Calibration:
 
 
 def calibrate(margins: Floats, severities: Floats, good_share: float) -> Calibration:
-    """Fit E[severity | margin] by isotonic regression (pool adjacent violators), falling.
+    """Fit E[severity | margin] by centred isotonic regression, falling (Oron & Flournoy 2017).
 
-    `margins`, `severities` (n): 0 for clean volumes. Clean ones weigh `good_share` in all, the
-    others the rest. Raises ValueError unless there are both.
+    Each step of the isotonic fit (pool adjacent violators) is one point, at the weighted mean of
+    its margins, with lines between: a step would call volumes equal that are not. `margins`,
+    `severities` (n): 0 for clean volumes. Clean ones weigh `good_share` in all, the others the
+    rest. Raises ValueError unless there are both.
     """
     clean = severities == 0
     if not clean.any() or clean.all():
@@ -67,24 +69,12 @@ def calibrate(margins: Floats, severities: Floats, good_share: float) -> Calibra
     total = np.add.reduceat(weights, first)
     mean = np.add.reduceat(weights * severities, first) / total
     fitted = isotonic_regression(mean, weights=total, increasing=False)
-    expected = np.interp(margins, knots, fitted.x)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(fitted.x)) + 1])
+    centres = np.add.reduceat(total * knots, starts) / np.add.reduceat(total, starts)
+    levels = np.clip(fitted.x[starts], 0, 1)
+    expected = np.interp(margins, centres, levels)
     sd_margin, sd = _deviations(margins, severities - expected, weights)
-    kept = _corners(fitted.x)
-    return Calibration(
-        _floats(knots[kept]),
-        _floats(np.clip(fitted.x[kept], 0, 1)),
-        _floats(sd_margin),
-        _floats(sd),
-    )
-
-
-def _corners(fitted: Floats) -> NDArray[np.bool_]:
-    """First and last point of every level: the rest of a step says nothing."""
-    changes = np.flatnonzero(np.diff(fitted))
-    kept = np.zeros(len(fitted), dtype=bool)
-    kept[[0, len(fitted) - 1]] = True
-    kept[changes] = kept[changes + 1] = True
-    return kept
+    return Calibration(_floats(centres), _floats(levels), _floats(sd_margin), _floats(sd))
 
 
 def _deviations(margins: Floats, residuals: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -54,10 +54,11 @@ SIMILARITY_COLUMNS = (
     Column(
         "simclr_margin_whitened",
         "float64",
-        "The margin of embeddings whitened with the covariance of the stratum's references within "
-        "their classes, to all of these references. quality_score rests on it.",
+        "(r - d)/(r + d), d the distance from the mean of the stratum's HQ references, r that of "
+        "its LQ references on average, after whitening: 1 is that mean, 0 as far as these. "
+        "quality_score rests on it.",
         better="higher",
-        bounds=(-2, 2),
+        bounds=(-1, 1),
     ),
 )
 """Of slices, volumes and subjects."""
@@ -88,12 +89,12 @@ _REFERENCES = (
     Column(
         "simclr_nearest_hq",
         "string",
-        "The most similar HQ reference of its stratum (whitened): series_id, volume.",
+        "The nearest HQ reference of its stratum, after whitening: series_id, volume.",
     ),
     Column(
         "simclr_nearest_lq",
         "string",
-        "The most similar LQ reference of its stratum (whitened): series_id, volume, and the "
+        "The nearest LQ reference of its stratum, after whitening: series_id, volume, and the "
         "simulated artifact's family and severity.",
     ),
 )

@@ -1,14 +1,16 @@
-"""How alike an embedding is to its references: the paper's rule, and the same after whitening.
+"""How alike an embedding is to its references: the paper's rule, and the distance after whitening.
 
 [S] Mean cosine similarity to 20 HQ and 20 LQ references; class = the larger mean; SIM = the
-similarity (class HQ) or 1 - similarity (class LQ). [P] The margin of the two means, also of
-whitened embeddings, there to all references of the stratum: what a person's size does to an
-embedding is levelled, and more references than 20 and 20 make the means surer. Slices are compared
-with the slices at the same place of the references.
+similarity (class HQ) or 1 - similarity (class LQ). [P] The margin of the two means; and the
+whitened one, from the distance to the mean of the HQ references in the directions in which
+artifacts move an embedding. That takes all references of the stratum: what a person's size does to
+an embedding is levelled, and more references than 20 and 20 make the means surer. Slices are
+compared with the slices at the same place of the references.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,15 @@ from mriqa.config import ReferenceSection
 from mriqa.methods.simclr.bank import StratumBank, without
 from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Indices, Person, choose_matching, nearest
-from mriqa.methods.simclr.whitening import HQ, Embeddings, Whitening, levelled, unit, whitening
+from mriqa.methods.simclr.whitening import (
+    HQ,
+    Embeddings,
+    Whitening,
+    levelled,
+    margin_of,
+    unit,
+    whitening,
+)
 
 Floats = NDArray[np.float64]
 KEPT_WITHOUT = 2
@@ -59,7 +69,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Judged:
-    """One volume: `similarities` has length 1; the nearest references by whitened cosine."""
+    """One volume: `similarities` has length 1; the nearest references after whitening."""
 
     similarities: Similarities
     matching: str
@@ -88,15 +98,15 @@ class Judge:
         chosen = compared.choose(person)
         query = np.asarray(embedding, np.float32)[None]
         raw = _means(unit(query), compared.volumes, chosen)
-        everyone = compared.everyone
-        whitened = unit(compared.whiten.apply(levelled(query)))
-        hq, lq = _cosines(whitened, compared.whitened, everyone)
-        return Judged(
-            Similarities(*raw, hq.mean(axis=1) - lq.mean(axis=1)),
-            chosen.matching,
-            compared.bank.references[everyone.hq[int(hq[0].argmax())]].name,
-            compared.bank.references[everyone.lq[int(lq[0].argmax())]].name,
-        )
+        whitened = compared.whiten.apply(levelled(query))
+        margin = margin_of(_lengths(whitened), compared.lq_distance)
+        hq, lq = (self._nearest(compared, whitened, rows) for rows in compared.classes)
+        return Judged(Similarities(*raw, margin), chosen.matching, hq, lq)
+
+    @staticmethod
+    def _nearest(compared: "_Compared", whitened: Embeddings, rows: Indices) -> str:
+        away = _lengths(compared.whitened[rows] - whitened)
+        return compared.bank.references[int(rows[int(away.argmin())])].name
 
     def slices(self, embedding: VolumeEmbedding, person: Person) -> Similarities:
         """The slices (z) of a volume of `person`; NaN for slices that are not of the body."""
@@ -106,10 +116,9 @@ class Judge:
         body, places = embedding.is_body, embedding.places[embedding.is_body]
         query = embedding.slices[body].astype(np.float32)
         table = compared.slice_table
-        values[:2, body] = _slice_means(unit(query), table.raw, table, places, chosen)
-        whitened = unit(table.whiten.apply(levelled(query)))
-        hq, lq = _slice_means(whitened, table.whitened, table, places, compared.everyone)
-        values[2, body] = hq - lq
+        values[:2, body] = _slice_means(unit(query), table, places, chosen)
+        away = table.whiten.apply(levelled(query)) - table.hq_means(places)
+        values[2, body] = margin_of(_lengths(away), table.lq_distance)
         return Similarities(*values)
 
     def _for(self, person: Person) -> "_Compared":
@@ -119,47 +128,42 @@ class Judge:
 
 
 class _Compared:
-    """References ready for comparison: unit rows, raw and whitened."""
+    """References ready for comparison: unit rows, and whitened ones."""
 
     def __init__(self, bank: StratumBank, section: ReferenceSection) -> None:
         self.bank = bank
         self._section = section
-        self._classes = (
+        self.classes: tuple[Indices, Indices] = (
             np.flatnonzero(bank.labels == HQ),
             np.flatnonzero((bank.labels != HQ) & bank.compared),
         )
-        rows = np.concatenate(self._classes)
+        rows = np.concatenate(self.classes)
         values = levelled(bank.volumes)
         self.whiten = whitening(values[rows], bank.labels[rows].tolist(), section.shrinkage)
         self.volumes = unit(bank.volumes)
-        self.whitened = unit(self.whiten.apply(values))
-        self._table: SliceTable | None = None
-
-    @property
-    def everyone(self) -> Chosen:
-        """All references that are compared with."""
-        return Chosen(*self._classes, "")
+        self.whitened = self.whiten.apply(values)
+        self.lq_distance = float(_lengths(self.whitened[self.classes[1]]).mean())
 
     def choose(self, person: Person) -> Chosen:
         people, section = self.bank.people, self._section
-        matching = choose_matching(person, people, self._classes, section.min_references)
+        matching = choose_matching(person, people, self.classes, section.min_references)
         hq, lq = (
-            nearest(person, people, rows, matching, section.per_class) for rows in self._classes
+            nearest(person, people, rows, matching, section.per_class) for rows in self.classes
         )
         return Chosen(hq, lq, matching.name)
 
-    @property
+    @cached_property
     def slice_table(self) -> "SliceTable":
-        if self._table is None:
-            self._table = SliceTable.of(self.bank, self._section.shrinkage)
-        return self._table
+        return SliceTable.of(self.bank, self.classes, self._section.shrinkage)
 
 
 @dataclass(frozen=True)
 class SliceTable:
-    """The slices (m, d) of all references as unit rows; `first`, `counts` (n) find a reference's.
+    """The slices (m, d) of all references; `first`, `counts` (n) find a reference's.
 
-    `places` (m): 0 the first slice of the body, 1 its last.
+    `raw`: unit rows; `whitened` (m, k); `places` (m): 0 the first slice of the body, 1 its last;
+    `hq`: the HQ references; `lq_distance`: mean distance of LQ slices from the HQ mean at their
+    place.
     """
 
     raw: Embeddings
@@ -168,19 +172,26 @@ class SliceTable:
     places: NDArray[np.float32]
     first: NDArray[np.int64]
     counts: NDArray[np.int64]
+    hq: Indices
+    lq_distance: float = math.nan
 
     @classmethod
-    def of(cls, bank: StratumBank, shrinkage: float) -> "SliceTable":
+    def of(
+        cls, bank: StratumBank, classes: tuple[Indices, Indices], shrinkage: float
+    ) -> "SliceTable":
         """Of the references of `bank`, whitened by those that are compared with."""
         used = bank.compared[bank.owner]
         labels = bank.labels[bank.owner[used]].tolist()
         values = levelled(bank.slices)
         whiten = whitening(values[used], labels, shrinkage)
         first = np.cumsum(bank.counts) - bank.counts
-        return cls(
-            unit(bank.slices), unit(whiten.apply(values)), whiten, bank.places, first,
-            bank.counts,
+        table = cls(
+            unit(bank.slices), whiten.apply(values), whiten, bank.places, first, bank.counts,
+            classes[0],
         )  # fmt: skip
+        lq = np.isin(bank.owner, classes[1])
+        away = _lengths(table.whitened[lq] - table.hq_means(bank.places[lq]))
+        return replace(table, lq_distance=float(away.mean()))
 
     def at(self, reference: int, places: NDArray[np.float32]) -> Indices:
         """Rows of the slices of one reference that are nearest to `places`."""
@@ -189,34 +200,45 @@ class SliceTable:
         rows: Indices = start + np.abs(own[None, :] - places[:, None]).argmin(axis=1)
         return rows
 
+    def hq_means(self, places: NDArray[np.float32]) -> Embeddings:
+        """Mean of the whitened HQ slices (n, k) at each of `places` (n)."""
+        return self.mean_at(self.whitened, self.hq, places)
 
-def _cosines(query: Embeddings, references: Embeddings, chosen: Chosen) -> tuple[Floats, Floats]:
-    """Cosines (n, k) of unit rows `query` (n, d) to the chosen HQ and LQ references."""
-    hq = (query @ references[chosen.hq].T).astype(np.float64)
-    lq = (query @ references[chosen.lq].T).astype(np.float64)
-    return hq, lq
+    def mean_at(
+        self, values: Embeddings, references: Indices, places: NDArray[np.float32]
+    ) -> Embeddings:
+        """Mean over those `references` that have slices of their `values` at each of `places`."""
+        usable = [int(one) for one in references if self.counts[one] > 0]
+        total = np.zeros((len(places), values.shape[1]), np.float32)
+        for reference in usable:
+            total += values[self.at(reference, places)]
+        if not usable:
+            return np.full_like(total, np.nan)
+        total /= len(usable)
+        return total
 
 
 def _means(query: Embeddings, references: Embeddings, chosen: Chosen) -> tuple[Floats, Floats]:
-    hq, lq = _cosines(query, references, chosen)
-    return hq.mean(axis=1), lq.mean(axis=1)
+    """Mean cosines (n) of unit rows `query` (n, d) to the chosen HQ and LQ references."""
+    hq, lq = (
+        (query @ references[rows].T).mean(axis=1, dtype=np.float64)
+        for rows in (chosen.hq, chosen.lq)
+    )
+    return hq, lq
 
 
 def _slice_means(
-    query: Embeddings,
-    references: Embeddings,
-    table: SliceTable,
-    places: NDArray[np.float32],
-    chosen: Chosen,
+    query: Embeddings, table: SliceTable, places: NDArray[np.float32], chosen: Chosen
 ) -> tuple[Floats, Floats]:
     """Mean cosines (n) of slices to those at the same place of the HQ and LQ references."""
-    means = []
-    for rows in (chosen.hq, chosen.lq):
-        usable = rows[table.counts[rows] > 0]
-        total = np.zeros(query.shape, np.float32)
-        for reference in usable:
-            total += references[table.at(int(reference), places)]
-        # the mean of cosines is the cosine with the mean of unit vectors
-        mean = np.einsum("nd,nd->n", query, total, dtype=np.float64)
-        means.append(mean / len(usable) if len(usable) else np.full(len(query), np.nan))
-    return means[0], means[1]
+    # the mean of cosines is the cosine with the mean of unit vectors
+    hq, lq = (table.mean_at(table.raw, rows, places) for rows in (chosen.hq, chosen.lq))
+    return (
+        np.einsum("nd,nd->n", query, hq, dtype=np.float64),
+        np.einsum("nd,nd->n", query, lq, dtype=np.float64),
+    )
+
+
+def _lengths(rows: Embeddings) -> Floats:
+    """Euclidean length of each row."""
+    return np.asarray(np.linalg.norm(rows.astype(np.float64), axis=1), dtype=np.float64)

@@ -1,8 +1,9 @@
-"""Whitening: embeddings in which all that is not quality varies equally, so that cosines compare.
+"""From embeddings to how far a volume lies from good ones, where artifacts would move it.
 
 Raw embeddings of MR volumes point nearly the same way, and what little they differ in is anatomy
-more than quality. [P] Cosine after whitening with the within-class covariance is the scoring of
-linear discriminant analysis.
+more than quality. [P] Canonical discriminant analysis (Rao 1948) of HQ references and the families
+of artifacts: whitening with the covariance within classes, so that all that is not quality varies
+equally, then only the directions in which the families' means lie from the HQ mean.
 """
 
 from collections.abc import Sequence
@@ -20,17 +21,23 @@ HQ = "hq"
 
 LEAST_SHRINKAGE = 1e-6
 """Fewer references than dimensions: without any shrinkage the covariance has no inverse."""
+LEAST_SINGULAR = 1e-6
+"""Directions that add less than this part of the greatest one to the families' means are none."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """Subtract `centre` (d,), then multiply by `matrix` (d, d), whose W'W is Σ⁻¹."""
+    """Subtract `centre` (d,), the HQ mean, then multiply by `matrix` (k, d).
+
+    Gives coordinates along k directions, at most as many as there are families, in standard
+    deviations within classes; the HQ mean is at 0.
+    """
 
     centre: Floats
     matrix: Floats
 
     def apply(self, embeddings: NDArray[np.floating]) -> Embeddings:
-        """Whitened embeddings (n, d) of `embeddings` (n, d)."""
+        """Coordinates (n, k) of `embeddings` (n, d)."""
         centred = np.asarray(embeddings, np.float64) - self.centre
         return np.asarray(centred @ self.matrix.T, dtype=np.float32)
 
@@ -38,12 +45,11 @@ class Whitening:
 def whitening(
     references: NDArray[np.floating], labels: Sequence[str], shrinkage: float
 ) -> Whitening:
-    """The whitening that `references` (n, d) with `labels` (n) define.
+    """The coordinates that `references` (n, d) with `labels` (n) define.
 
     The covariance is that of the deviations from the mean of the own label, shrunk towards its
     mean diagonal. Families are labels of their own: pooled into one LQ class, the very directions
-    in which artifacts move an embedding would count as variation to be levelled. The centre lies
-    half-way between the HQ mean and the mean of the LQ families, for neither class to be favoured.
+    in which artifacts move an embedding would count as variation to be levelled.
     Raises ValueError unless both HQ and LQ are there.
     """
     values, names = np.asarray(references, np.float64), np.asarray(labels)
@@ -51,11 +57,20 @@ def whitening(
     if HQ not in names or not families:
         raise ValueError(f"whitening needs HQ and LQ references; the labels are {set(labels)}")
     means = {name: values[names == name].mean(axis=0) for name in (HQ, *families)}
-    centre = (means[HQ] + np.mean([means[name] for name in families], axis=0)) / 2
     deviations = values - np.stack([means[name] for name in names.tolist()])
     n_free = max(len(values) - len(means), 1)
     covariance = deviations.T @ deviations / n_free
-    return Whitening(centre, _inverse_root(covariance, max(shrinkage, LEAST_SHRINKAGE)))
+    whiten = _inverse_root(covariance, max(shrinkage, LEAST_SHRINKAGE))
+    moved = np.stack([whiten @ (means[name] - means[HQ]) for name in families])
+    return Whitening(means[HQ], _directions(moved) @ whiten)
+
+
+def _directions(moved: Floats) -> Floats:
+    """An orthonormal basis (k, d) of what the rows of `moved` (families, d) span."""
+    _, sizes, basis = np.linalg.svd(moved, full_matrices=False)
+    kept = sizes > LEAST_SINGULAR * sizes[0]
+    kept[0] = True  # families that move nothing at all: one direction, in which nothing lies
+    return np.asarray(basis[kept], dtype=np.float64)
 
 
 def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
@@ -68,6 +83,15 @@ def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
     shrunk.flat[:: size + 1] += shrinkage * level
     factor = cholesky(shrunk, lower=True)
     return np.asarray(solve_triangular(factor, np.eye(size), lower=True), dtype=np.float64)
+
+
+def margin_of(distance: Floats, lq_distance: float) -> Floats:
+    """(r − d)/(r + d), d the distance from the HQ mean, r (`lq_distance`) the LQ references'.
+
+    1 at the HQ mean, 0 as far from it as the LQ references are on average, −1 at infinity.
+    """
+    total = distance + lq_distance
+    return np.divide(lq_distance - distance, total, out=np.zeros_like(total), where=total > 0)
 
 
 def levelled(embeddings: NDArray[np.floating]) -> Embeddings:
