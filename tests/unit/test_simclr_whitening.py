@@ -1,5 +1,7 @@
 """Whitening: what varies within the classes varies equally; only artifacts' directions count."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,18 +79,27 @@ def test_the_mean_of_hq_is_at_zero_and_that_of_a_family_is_not():
     assert np.linalg.norm(ghosting) > np.linalg.norm(noise) > 1
 
 
-@given(st.floats(0, 1e6), st.floats(1e-6, 1e6))
-def test_the_margin_falls_from_one_at_hq_over_zero_at_lq_towards_minus_one(distance, lq_distance):
-    margin = float(margin_of(np.array([distance]), lq_distance)[0])
-    assert -1 <= margin <= 1
-    assert margin == pytest.approx((lq_distance - distance) / (lq_distance + distance))
-    farther = float(margin_of(np.array([distance * 1.1 + 1e-6]), lq_distance)[0])
-    assert farther < margin
-    np.testing.assert_array_equal(margin_of(np.array([0.0, lq_distance]), lq_distance), [1, 0])
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 4), st.floats(0.01, 100))
+def test_the_margin_is_the_gain_in_distance_over_the_greatest_there_is(seed, n_families, size):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0, size, (5, 3)).astype(np.float32)
+    hq, *families = rng.normal(0, 1, (1 + n_families, 1, 3)).astype(np.float32)
+    found = margin_of(rows, hq, families)
+    for row, margin in zip(rows, found, strict=True):
+        gains = [math.dist(row, one[0]) - math.dist(row, hq[0]) for one in families]
+        greatest = sum(math.dist(one[0], hq[0]) for one in families)
+        assert margin == pytest.approx(sum(gains) / greatest, abs=1e-4)
+        assert -1 - 1e-6 <= margin <= 1 + 1e-6
+    np.testing.assert_allclose(margin_of(hq, hq, families), [1])
+    if n_families == 1:
+        np.testing.assert_allclose(margin_of(families[0], hq, families), [-1])
+        np.testing.assert_allclose(margin_of((hq + families[0]) / 2, hq, families), [0], atol=1e-5)
 
 
 def test_where_nothing_can_be_told_apart_the_margin_is_zero():
-    np.testing.assert_array_equal(margin_of(np.zeros(2), 0.0), [0, 0])
+    same = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(margin_of(np.zeros((2, 2), np.float32), same, [same]), [0, 0])
 
 
 def test_fewer_references_than_dimensions_are_enough():

@@ -28,7 +28,10 @@ FORMAT_VERSION = 3
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
 LEAST_SEVERITY = 0.5
-"""Simulated copies from this severity on are LQ references; milder ones serve calibration only."""
+"""Simulated copies from this severity on are LQ references of the paper's rule."""
+LEAST_WHITENED = 0.2
+"""From this severity on (what should not pass) they are LQ references of the whitened one, which
+must know where artifacts begin; milder ones serve the calibration only."""
 
 _TENSORS = ("volumes", "slices", "places", "counts")
 
@@ -93,8 +96,16 @@ class StratumBank:
     @cached_property
     def compared(self) -> NDArray[np.bool_]:
         """Whether a reference is compared with (n): HQ, and copies from LEAST_SEVERITY on."""
+        return self._at_least(LEAST_SEVERITY)
+
+    @cached_property
+    def whitened_with(self) -> NDArray[np.bool_]:
+        """The same of the whitened rule (n): HQ, and copies from LEAST_WHITENED on."""
+        return self._at_least(LEAST_WHITENED)
+
+    def _at_least(self, least: float) -> NDArray[np.bool_]:
         severity = np.array([one.severity for one in self.references])
-        return np.asarray((self.labels == HQ) | (severity >= LEAST_SEVERITY))
+        return np.asarray((self.labels == HQ) | (severity >= least))
 
     @cached_property
     def subjects(self) -> frozenset[str]:

@@ -54,9 +54,9 @@ SIMILARITY_COLUMNS = (
     Column(
         "simclr_margin_whitened",
         "float64",
-        "(r - d)/(r + d), d the distance from the mean of the stratum's HQ references, r that of "
-        "its LQ references on average, after whitening: 1 is that mean, 0 as far as these. "
-        "quality_score rests on it.",
+        "How much nearer it is to the mean of the stratum's HQ references than to those of the "
+        "families of artifacts, after whitening: 1 at that mean, 0 half-way. quality_score rests "
+        "on it.",
         better="higher",
         bounds=(-1, 1),
     ),

@@ -2,21 +2,20 @@
 
 [S] Mean cosine similarity to 20 HQ and 20 LQ references; class = the larger mean; SIM = the
 similarity (class HQ) or 1 - similarity (class LQ). [P] The margin of the two means; and the
-whitened one, from the distance to the mean of the HQ references in the directions in which
-artifacts move an embedding. That takes all references of the stratum: what a person's size does to
-an embedding is levelled, and more references than 20 and 20 make the means surer. Slices are
+whitened one: how much nearer it is to the mean of the HQ references than to those of the families
+of artifacts, in the directions in which these lie. That takes all references of the stratum: what a
+person's size does to an embedding is levelled, and more references make the means surer. Slices are
 compared with the slices at the same place of the references.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.config import ReferenceSection
-from mriqa.methods.simclr.bank import StratumBank, without
+from mriqa.methods.simclr.bank import Reference, StratumBank, without
 from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Indices, Person, choose_matching, nearest
 from mriqa.methods.simclr.whitening import (
@@ -99,14 +98,9 @@ class Judge:
         query = np.asarray(embedding, np.float32)[None]
         raw = _means(unit(query), compared.volumes, chosen)
         whitened = compared.whiten.apply(levelled(query))
-        margin = margin_of(_lengths(whitened), compared.lq_distance)
-        hq, lq = (self._nearest(compared, whitened, rows) for rows in compared.classes)
+        margin = margin_of(whitened, *compared.means)
+        hq, lq = (compared.nearest(whitened, rows).name for rows in compared.everyone)
         return Judged(Similarities(*raw, margin), chosen.matching, hq, lq)
-
-    @staticmethod
-    def _nearest(compared: "_Compared", whitened: Embeddings, rows: Indices) -> str:
-        away = _lengths(compared.whitened[rows] - whitened)
-        return compared.bank.references[int(rows[int(away.argmin())])].name
 
     def slices(self, embedding: VolumeEmbedding, person: Person) -> Similarities:
         """The slices (z) of a volume of `person`; NaN for slices that are not of the body."""
@@ -117,8 +111,8 @@ class Judge:
         query = embedding.slices[body].astype(np.float32)
         table = compared.slice_table
         values[:2, body] = _slice_means(unit(query), table, places, chosen)
-        away = table.whiten.apply(levelled(query)) - table.hq_means(places)
-        values[2, body] = margin_of(_lengths(away), table.lq_distance)
+        whitened = table.whiten.apply(levelled(query))
+        values[2, body] = margin_of(whitened, *table.means_at(places))
         return Similarities(*values)
 
     def _for(self, person: Person) -> "_Compared":
@@ -128,21 +122,38 @@ class Judge:
 
 
 class _Compared:
-    """References ready for comparison: unit rows, and whitened ones."""
+    """References ready for comparison: unit rows, and whitened ones.
+
+    `classes` are HQ and LQ of the paper's rule, `everyone` those of the whitened one.
+    """
 
     def __init__(self, bank: StratumBank, section: ReferenceSection) -> None:
         self.bank = bank
         self._section = section
-        self.classes: tuple[Indices, Indices] = (
-            np.flatnonzero(bank.labels == HQ),
-            np.flatnonzero((bank.labels != HQ) & bank.compared),
-        )
-        rows = np.concatenate(self.classes)
+        hq, lq = bank.labels == HQ, bank.labels != HQ
+        self.classes = np.flatnonzero(hq), np.flatnonzero(lq & bank.compared)
+        self.everyone = np.flatnonzero(hq), np.flatnonzero(lq & bank.whitened_with)
+        rows = np.concatenate(self.everyone)
         values = levelled(bank.volumes)
         self.whiten = whitening(values[rows], bank.labels[rows].tolist(), section.shrinkage)
         self.volumes = unit(bank.volumes)
-        self.whitened = self.whiten.apply(values)
-        self.lq_distance = float(_lengths(self.whitened[self.classes[1]]).mean())
+        self._whitened = self.whiten.apply(values)
+
+    @cached_property
+    def families(self) -> list[Indices]:
+        """The LQ references of each family."""
+        lq = self.everyone[1]
+        labels = self.bank.labels[lq]
+        return [lq[labels == name] for name in np.unique(labels)]
+
+    @cached_property
+    def means(self) -> tuple[Embeddings, list[Embeddings]]:
+        """Whitened means (1, k) of HQ and of each family."""
+        hq, *families = (
+            self._whitened[rows].mean(axis=0, keepdims=True)
+            for rows in (self.everyone[0], *self.families)
+        )
+        return hq, families
 
     def choose(self, person: Person) -> Chosen:
         people, section = self.bank.people, self._section
@@ -152,9 +163,15 @@ class _Compared:
         )
         return Chosen(hq, lq, matching.name)
 
+    def nearest(self, whitened: Embeddings, rows: Indices) -> Reference:
+        """Of the references `rows` the one that is nearest to `whitened` (1, k)."""
+        away = np.linalg.norm(self._whitened[rows] - whitened, axis=1)
+        return self.bank.references[int(rows[int(away.argmin())])]
+
     @cached_property
     def slice_table(self) -> "SliceTable":
-        return SliceTable.of(self.bank, self.classes, self._section.shrinkage)
+        hq = self.everyone[0]
+        return SliceTable.of(self.bank, (hq, *self.families), self._section.shrinkage)
 
 
 @dataclass(frozen=True)
@@ -162,8 +179,7 @@ class SliceTable:
     """The slices (m, d) of all references; `first`, `counts` (n) find a reference's.
 
     `raw`: unit rows; `whitened` (m, k); `places` (m): 0 the first slice of the body, 1 its last;
-    `hq`: the HQ references; `lq_distance`: mean distance of LQ slices from the HQ mean at their
-    place.
+    `groups`: the HQ references, and those of each family.
     """
 
     raw: Embeddings
@@ -172,26 +188,20 @@ class SliceTable:
     places: NDArray[np.float32]
     first: NDArray[np.int64]
     counts: NDArray[np.int64]
-    hq: Indices
-    lq_distance: float = math.nan
+    groups: tuple[Indices, ...]
 
     @classmethod
-    def of(
-        cls, bank: StratumBank, classes: tuple[Indices, Indices], shrinkage: float
-    ) -> "SliceTable":
-        """Of the references of `bank`, whitened by those that are compared with."""
-        used = bank.compared[bank.owner]
+    def of(cls, bank: StratumBank, groups: tuple[Indices, ...], shrinkage: float) -> "SliceTable":
+        """Of the references of `bank`, whitened by those in `groups`."""
+        used = np.isin(bank.owner, np.concatenate(groups))
         labels = bank.labels[bank.owner[used]].tolist()
         values = levelled(bank.slices)
         whiten = whitening(values[used], labels, shrinkage)
         first = np.cumsum(bank.counts) - bank.counts
-        table = cls(
+        return cls(
             unit(bank.slices), whiten.apply(values), whiten, bank.places, first, bank.counts,
-            classes[0],
+            groups,
         )  # fmt: skip
-        lq = np.isin(bank.owner, classes[1])
-        away = _lengths(table.whitened[lq] - table.hq_means(bank.places[lq]))
-        return replace(table, lq_distance=float(away.mean()))
 
     def at(self, reference: int, places: NDArray[np.float32]) -> Indices:
         """Rows of the slices of one reference that are nearest to `places`."""
@@ -200,9 +210,11 @@ class SliceTable:
         rows: Indices = start + np.abs(own[None, :] - places[:, None]).argmin(axis=1)
         return rows
 
-    def hq_means(self, places: NDArray[np.float32]) -> Embeddings:
-        """Mean of the whitened HQ slices (n, k) at each of `places` (n)."""
-        return self.mean_at(self.whitened, self.hq, places)
+    def means_at(self, places: NDArray[np.float32]) -> tuple[Embeddings, list[Embeddings]]:
+        """Whitened means (n, k) of HQ, and of each family that has slices, at `places` (n)."""
+        hq, *families = (rows[self.counts[rows] > 0] for rows in self.groups)
+        of_families = [self.mean_at(self.whitened, rows, places) for rows in families if len(rows)]
+        return self.mean_at(self.whitened, hq, places), of_families
 
     def mean_at(
         self, values: Embeddings, references: Indices, places: NDArray[np.float32]
@@ -237,8 +249,3 @@ def _slice_means(
         np.einsum("nd,nd->n", query, hq, dtype=np.float64),
         np.einsum("nd,nd->n", query, lq, dtype=np.float64),
     )
-
-
-def _lengths(rows: Embeddings) -> Floats:
-    """Euclidean length of each row."""
-    return np.asarray(np.linalg.norm(rows.astype(np.float64), axis=1), dtype=np.float64)

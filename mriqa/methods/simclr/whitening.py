@@ -1,4 +1,4 @@
-"""From embeddings to how far a volume lies from good ones, where artifacts would move it.
+"""From embeddings to how much nearer a volume is to good ones than to what artifacts make.
 
 Raw embeddings of MR volumes point nearly the same way, and what little they differ in is anatomy
 more than quality. [P] Canonical discriminant analysis (Rao 1948) of HQ references and the families
@@ -85,13 +85,23 @@ def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
     return np.asarray(solve_triangular(factor, np.eye(size), lower=True), dtype=np.float64)
 
 
-def margin_of(distance: Floats, lq_distance: float) -> Floats:
-    """(r − d)/(r + d), d the distance from the HQ mean, r (`lq_distance`) the LQ references'.
+def margin_of(rows: Embeddings, hq: Embeddings, families: Sequence[Embeddings]) -> Floats:
+    """How much nearer whitened `rows` (n, k) are to the HQ mean than to the families' means.
 
-    1 at the HQ mean, 0 as far from it as the LQ references are on average, −1 at infinity.
+    Σ(d_f − d)/Σ|m_f − m|, d and d_f the distances from the mean m of HQ and m_f of a family, for
+    each row its own (n, k) or the same for all (1, k). Between −1 and 1: 1 at the HQ mean, 0 where
+    the families are as near on average; NaN without any family, 0 where no mean differs.
     """
-    total = distance + lq_distance
-    return np.divide(lq_distance - distance, total, out=np.zeros_like(total), where=total > 0)
+    away = _lengths(rows - hq)
+    gained = np.mean([_lengths(rows - one) - away for one in families], axis=0)
+    greatest = np.mean([_lengths(one - hq) for one in families], axis=0) + np.zeros_like(gained)
+    margin: Floats = np.divide(gained, greatest, out=np.zeros_like(gained), where=greatest > 0)
+    return margin
+
+
+def _lengths(rows: Embeddings) -> Floats:
+    """Euclidean length of each row."""
+    return np.asarray(np.linalg.norm(rows.astype(np.float64), axis=1), dtype=np.float64)
 
 
 def levelled(embeddings: NDArray[np.floating]) -> Embeddings:
