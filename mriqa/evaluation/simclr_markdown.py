@@ -78,7 +78,7 @@ def _opening(content: Content) -> str:
         f"{counts['n_simulated']} simulated copies; "
         f"{counts['n_hq_references']} HQ reference volumes. AUC: the probability that a degraded "
         "volume looks worse than a clean one of its own stratum (0.5 is chance). Rules: the "
-        "paper's margin of mean cosine similarities, and the same after whitening."
+        "paper's margin of mean cosine similarities, and ours after whitening (docs/methods.md)."
     )
 
 
