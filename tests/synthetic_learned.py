@@ -22,7 +22,7 @@ from mriqa.training.manifest import PIN_SCHEMA, PinnedSeries, model_id, pin_path
 STRATA = ("dixonW", "T2w")
 """With a bank; `dixonF` has references of too few subjects, `dwi` none."""
 SHAPE, SPACING = (10, 48, 40), (4.0, 2.0, 2.5)
-COPIES = ((Family.NOISE, 0.9), (Family.DROPOUT, 0.75), (Family.LOW_PASS, 0.3))
+COPIES = ((Family.NOISE, 0.9), (Family.DROPOUT, 0.75), (Family.LOW_PASS, 0.1))
 N_HQ = 4
 PRETRAINING = PretrainingSection(batch=8, iterations=5, view_px=48)
 REFERENCE = ReferenceSection(min_references=2, per_class=4, proposed=N_HQ)
@@ -79,7 +79,7 @@ def add_scores(rows: list[dict], banks: dict[str, StratumBank], *, seed: int = 0
         seen = row["flag_reason"]
         others = [one for one in bank.references if one.series_id != row["series_id"]]
         hq = [one for one in others if one.family is None]
-        lq = [one for one in others if one.severity >= 0.5]
+        lq = [one for one in others if one.severity >= 0.2]
         margin = float(np.clip(0.9 * row["quality_score"] - 0.4 + rng.normal(0, 0.2), -1, 1))
         is_low = row["metrics_score"] < synthetic.SETTINGS["fail_below"]
         n_low += is_low

@@ -90,12 +90,12 @@ def smaller(banks: Banks, hq_volumes: int, seed: int) -> Banks:
 def shuffled(banks: Banks, seed: int) -> Banks:
     """With what each reference is, HQ or which artifact, dealt out anew by `seed`.
 
-    Those that no rule compares with stay what they are.
+    Those that are not compared with stay what they are.
     """
     rng = np.random.default_rng([seed, 1])
     found = {}
     for name, bank in sorted(banks.items()):
-        rows = np.flatnonzero(bank.whitened_with)
+        rows = np.flatnonzero(bank.compared)
         references = list(bank.references)
         dealt = rng.permutation(rows)
         for row, source in zip(rows.tolist(), dealt.tolist(), strict=True):

@@ -124,7 +124,7 @@ def _comparable(item: Item, banks: Banks) -> bool:
     bank = banks.get(item.scan.stratum)
     if bank is None:
         return False
-    others = bank.labels[bank.compared & (bank.people.subject != item.scan.person.subject)]
+    others = bank.labels[bank.severe & (bank.people.subject != item.scan.person.subject)]
     return bool((others == HQ).any() and (others != HQ).any())
 
 

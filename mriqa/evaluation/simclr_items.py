@@ -15,7 +15,7 @@ from mriqa.config import ReferenceSection
 from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN
 from mriqa.images.store import SeriesAttributes, ShardStore, StoredSeries, open_store
-from mriqa.methods.simclr.bank import LEAST_WHITENED
+from mriqa.methods.simclr.bank import LEAST_SEVERITY
 from mriqa.methods.simclr.copies import draw_copies
 from mriqa.methods.simclr.embed import Intensity, body_slices, spread_over_body
 from mriqa.methods.simclr.matching import fixed_number
@@ -145,7 +145,7 @@ def _body(
 
 def is_compared(item: Item) -> bool:
     """Whether a reference is compared with: milder copies serve the calibration only."""
-    return item.artifact is None or item.severity >= LEAST_WHITENED
+    return item.artifact is None or item.severity >= LEAST_SEVERITY
 
 
 def is_masked(image: NDArray[np.float32]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mriqa.errors import MriqaError
-from mriqa.methods.simclr.bank import LEAST_WHITENED, Reference, is_strong
+from mriqa.methods.simclr.bank import LEAST_SEVERITY, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.references import LIST_NAME
@@ -42,7 +42,7 @@ class StratumReferences:
     @property
     def n_lq(self) -> int:
         """Simulated copies that volumes are compared with."""
-        return sum(bool(one.family) and one.severity >= LEAST_WHITENED for one in self.references)
+        return sum(bool(one.family) and one.severity >= LEAST_SEVERITY for one in self.references)
 
     @property
     def n_mild(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
-from mriqa.methods.simclr.bank import LEAST_SEVERITY, LEAST_WHITENED
+from mriqa.methods.simclr.bank import LEAST_SEVERE, LEAST_SEVERITY
 from mriqa.report.curves import calibration_chart
 from mriqa.report.html import Child, Html, element, joined, table
 from mriqa.report.learned import Model, References, StratumReferences
@@ -51,8 +51,9 @@ def model_section(learned: Learned) -> Html:
             "of its stratum: with those of persons alike in sex, height and weight, as in the "
             "paper, and after whitening with all of them: how much nearer it is to the mean of the "
             "HQ references than to those of the artifacts. quality_score rests on that whitened "
-            "margin (1 at the HQ mean, 0 half-way); what it says of severity is fitted on the "
-            "references themselves, each judged without its own subject.",
+            "margin (1 at the HQ mean, 0 where the artifacts' are as near on average); what it "
+            "says of severity is fitted on the references themselves, each judged without its own "
+            "subject.",
         ),
         *(element("p", f"✕ {problem}.", class_="balance bad") for problem in model.problems),
         *_ratings(learned.opinions),
@@ -159,9 +160,9 @@ def _bank(learned: Learned) -> list[Html | None]:
         return []
     rated = {one.name: one for one in learned.opinions.strata}
     explained = note(
-        f"LQ are copies of HQ volumes with a simulated artifact of severity {LEAST_WHITENED:g} or "
+        f"LQ are copies of HQ volumes with a simulated artifact of severity {LEAST_SEVERITY:g} or "
         "more; milder copies serve the calibration alone. The paper's similarity is to at most "
-        f"{bank.section.get('per_class', '?')} of each, LQ of severity {LEAST_SEVERITY:g} or more. "
+        f"{bank.section.get('per_class', '?')} of each, LQ of severity {LEAST_SEVERE:g} or more. "
         "AUC: how well the stratum's own LQ and HQ "
         "references are told apart, each judged without its own subject (1 is best, 0.5 chance); "
         f"from {bank.min_auc:g} on SimCLR rates. ",

@@ -17,7 +17,8 @@ def keep_freed_memory() -> None:
     """For this process, from now on; does nothing where the C library is not glibc.
 
     Arrays of any size come from the heap (raising glibc's threshold for those that do not stops at
-    32 MB, which activations exceed). What a step needs at most is held until the process ends.
+    32 MB, which activations exceed), but for the largest ones of threads other than the main one.
+    What a step needs at most is held until the process ends.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -214,7 +214,8 @@ class Cluster:
                 on_node(node, remove, os.environ), env=self._environment, check=False,
                 capture_output=True, text=True, timeout=60,
             )  # fmt: skip
-            problem = done.stderr.strip() if done.returncode else ""
+            problem = done.stderr.strip() or f"exit code {done.returncode}"
+            problem = problem if done.returncode else ""
         except subprocess.TimeoutExpired:
             problem = "no answer within 60 s"
         if problem:

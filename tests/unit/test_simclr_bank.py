@@ -12,11 +12,18 @@ from mriqa.artifacts import Family, draw
 from mriqa.config import ReferenceSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
-from mriqa.methods.simclr.bank import Bank, read_bank, without, write_bank
-from mriqa.methods.simclr.build import auc_of_margins, calibrated, judged_margins
+from mriqa.methods.simclr.bank import Bank, Reference, read_bank, without, write_bank
+from mriqa.methods.simclr.build import (
+    Embedded,
+    auc_of_margins,
+    calibrated,
+    judged_margins,
+    stratum_bank,
+)
 from mriqa.methods.simclr.cache import EmbeddingCache
 from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
 from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.score import check_memory
 
 
@@ -37,6 +44,20 @@ def test_a_bank_comes_back_as_it_was(tmp_path):
     for name in ("volumes", "slices", "places", "counts"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert read_bank(tmp_path / "bank", ("T2w",)).strata == {}
+
+
+@pytest.mark.parametrize(("severity", "is_kept"), [(0.1, False), (0.2, True), (1.0, True)])
+def test_slices_are_kept_of_all_that_is_compared_with(severity, is_kept):
+    hq = Reference("s", 0, Person("p"), 0)
+    copy = dataclasses.replace(hq, family="noise", severity=severity)
+    members = [
+        Embedded(one, made, made.is_body)
+        for one, made in ((hq, embedding(0)), (copy, embedding(1)))
+    ]
+    found = stratum_bank("T1w", members)
+    assert found.counts.tolist() == [3, 3 if is_kept else 0]
+    assert len(found.slices) == len(found.places) == found.counts.sum()
+    assert found.compared.tolist() == [True, is_kept]
 
 
 def test_equal_banks_are_equal_files(tmp_path):
@@ -99,7 +120,7 @@ def test_the_auc_of_a_bank_counts_pairs_of_what_is_compared():
     pairs = [
         1.0 if hq > lq else 0.5 if hq == lq else 0.0
         for one, hq in zip(whole.references, margins, strict=True) if one.family is None
-        for other, lq in zip(whole.references, margins, strict=True) if other.severity >= 0.5
+        for other, lq in zip(whole.references, margins, strict=True) if other.severity >= 0.2
     ]  # fmt: skip
     assert 0 < np.mean(pairs) < 1
     assert auc_of_margins(whole, margins) == pytest.approx(np.mean(pairs))

@@ -1,5 +1,6 @@
 """How alike a volume is to references: against loops, and never against itself."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from simclr_banks import N_SLICES, SECTION, embedding, made_bank, reordered
 
 from mriqa.config import ReferenceSection
-from mriqa.methods.simclr.bank import LEAST_SEVERITY
+from mriqa.methods.simclr.bank import LEAST_SEVERE, subset
 from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.matching import Person
@@ -29,13 +30,13 @@ def slow_choice(bank, person, hq, count):
         for number, one in enumerate(bank.references)
         if one.person.subject != person.subject
         and one.person.sex == person.sex
-        and ((one.family is None) if hq else one.severity >= LEAST_SEVERITY)
+        and ((one.family is None) if hq else one.severity >= LEAST_SEVERE)
     ]
     used = [
         one.person
         for one in bank.references
         if one.person.subject != person.subject
-        and (one.family is None or one.severity >= LEAST_SEVERITY)
+        and (one.family is None or one.severity >= LEAST_SEVERE)
     ]
     height = np.std([one.height_cm for one in used])
     weight = np.std([one.weight_kg for one in used])
@@ -220,20 +221,53 @@ def test_the_order_of_the_references_changes_nothing(bank, seed):
             first, second = (getattr(found.similarities, name) for found in (one, two))
             np.testing.assert_allclose(first, second, atol=1e-5)
         slices = [Judge(found, SECTION).slices(volume, person) for found in (bank, other)]
-        np.testing.assert_allclose(slices[0].margin, slices[1].margin, atol=1e-5)
+        for name in ("margin", "margin_whitened"):
+            first, second = (getattr(found, name) for found in slices)
+            np.testing.assert_allclose(first, second, atol=1e-5)
 
 
-@pytest.mark.parametrize(("copies", "seen_by_whitened"), [(3, True), (8, False)])
-def test_mild_copies_are_not_compared_with(copies, seen_by_whitened):
-    """Those below .5 are no LQ references of the paper's rule, those below .2 of no rule."""
+def test_a_family_that_only_the_judged_subject_has_does_not_judge_it(bank):
+    """Without its copies there is none: what is left must do, for volume and slices."""
+    person = bank.references[0].person
+    own = bank.people.subject == person.subject
+    alone = subset(bank, own | (bank.labels != "ghosting"))
+    rest = subset(bank, bank.labels != "ghosting")
+    assert "ghosting" in alone.labels
+    for volume in (query(), query(severity=0.7)):
+        found, expected = (Judge(one, SECTION).volume(volume, person) for one in (alone, rest))
+        assert found == expected
+        slices = [Judge(one, SECTION).slices(volume, person) for one in (alone, rest)]
+        np.testing.assert_array_equal(slices[0].margin_whitened, slices[1].margin_whitened)
+
+
+def test_a_family_without_slices_judges_volumes_but_no_slice(bank):
+    """So it is where an artifact changed none of the slices that were embedded."""
+    counts = np.where(bank.labels == "ghosting", 0, bank.counts)
+    kept = (bank.labels != "ghosting")[bank.owner]
+    bare = dataclasses.replace(
+        bank, slices=bank.slices[kept], places=bank.places[kept], counts=counts
+    )
+    volume = query(severity=0.7)
+    found, whole = (Judge(one, SECTION) for one in (bare, bank))
+    assert found.volume(volume, STRANGER) == whole.volume(volume, STRANGER)
+    margins = found.slices(volume, STRANGER).margin_whitened
+    rest = Judge(subset(bank, bank.labels != "ghosting"), SECTION)
+    expected = rest.slices(volume, STRANGER).margin_whitened
+    np.testing.assert_allclose(margins, expected, atol=1e-5)
+    assert np.isfinite(margins[1:]).all()
+
+
+@pytest.mark.parametrize(("copies", "seen_by_ours"), [(3, True), (8, False)])
+def test_mild_copies_are_not_compared_with(copies, seen_by_ours):
+    """Those below .5 are no LQ references of the paper's rule, those below .2 of neither."""
     bank, changed = made_bank(copies=copies), made_bank(copies=copies)
-    mild = ~(bank.compared if seen_by_whitened else bank.whitened_with)
+    mild = ~(bank.severe if seen_by_ours else bank.compared)
     assert mild.any()
     changed.volumes[mild] = np.random.default_rng(0).normal(7, 1, changed.volumes[mild].shape)
     found = [Judge(one, SECTION).volume(query(), STRANGER).similarities for one in (bank, changed)]
     assert found[0].s_lq[0] == found[1].s_lq[0]
     same = found[0].margin_whitened[0] == found[1].margin_whitened[0]
-    assert same == (not seen_by_whitened)
+    assert same == (not seen_by_ours)
 
 
 def test_a_class_counts_at_most_so_many_references(bank):

@@ -97,6 +97,16 @@ def test_the_margin_is_the_gain_in_distance_over_the_greatest_there_is(seed, n_f
         np.testing.assert_allclose(margin_of((hq + families[0]) / 2, hq, families), [0], atol=1e-5)
 
 
+def test_without_families_there_is_no_margin():
+    with pytest.raises(ValueError, match="family"):
+        margin_of(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32), [])
+
+
+def test_what_is_no_number_stays_none():
+    hq, other = np.full((1, 2), np.nan, np.float32), np.ones((1, 2), np.float32)
+    assert np.isnan(margin_of(np.zeros((2, 2), np.float32), hq, [other])).all()
+
+
 def test_where_nothing_can_be_told_apart_the_margin_is_zero():
     same = np.ones((1, 2), np.float32)
     np.testing.assert_array_equal(margin_of(np.zeros((2, 2), np.float32), same, [same]), [0, 0])

@@ -24,14 +24,14 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import People, Person
 from mriqa.methods.simclr.whitening import HQ, Embeddings
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
-LEAST_SEVERITY = 0.5
-"""Simulated copies from this severity on are LQ references of the paper's rule."""
-LEAST_WHITENED = 0.2
-"""From this severity on (what should not pass) they are LQ references of the whitened one, which
-must know where artifacts begin; milder ones serve the calibration only."""
+LEAST_SEVERITY = 0.2
+"""Simulated copies from this severity on (what should not pass) are LQ references; milder ones
+serve the calibration only."""
+LEAST_SEVERE = 0.5
+"""The paper's rule takes those from here on: milder ones would blur its means."""
 
 _TENSORS = ("volumes", "slices", "places", "counts")
 
@@ -99,9 +99,9 @@ class StratumBank:
         return self._at_least(LEAST_SEVERITY)
 
     @cached_property
-    def whitened_with(self) -> NDArray[np.bool_]:
-        """The same of the whitened rule (n): HQ, and copies from LEAST_WHITENED on."""
-        return self._at_least(LEAST_WHITENED)
+    def severe(self) -> NDArray[np.bool_]:
+        """Whether by the paper's rule, too (n): HQ, and copies from LEAST_SEVERE on."""
+        return self._at_least(LEAST_SEVERE)
 
     def _at_least(self, least: float) -> NDArray[np.bool_]:
         severity = np.array([one.severity for one in self.references])

@@ -13,7 +13,7 @@ from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
 from mriqa.errors import SeriesError
 from mriqa.images.store import ShardStore, open_store
-from mriqa.methods.simclr.bank import LEAST_SEVERITY, LEAST_WHITENED, Bank, Reference, StratumBank
+from mriqa.methods.simclr.bank import LEAST_SEVERE, LEAST_SEVERITY, Bank, Reference, StratumBank
 from mriqa.methods.simclr.calibration import calibrate
 from mriqa.methods.simclr.copies import affected_slices, draw_copies
 from mriqa.methods.simclr.embed import VolumeEmbedding, spread_over_body
@@ -111,18 +111,16 @@ def embed_reference(
 
 
 def count_subjects(members: Sequence[Embedded]) -> int:
-    """Subjects with an HQ reference and with a copy severe enough to be an LQ one."""
+    """Subjects with an HQ reference and with a copy severe enough for either rule."""
     hq = {one.reference.person.subject for one in members if one.reference.family is None}
-    lq = {
-        one.reference.person.subject for one in members if one.reference.severity >= LEAST_SEVERITY
-    }
+    lq = {one.reference.person.subject for one in members if one.reference.severity >= LEAST_SEVERE}
     return len(hq & lq)
 
 
 def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
     """The references of one stratum, not yet calibrated; only those compared with keep slices."""
     usable = [
-        one.usable & (one.reference.family is None or one.reference.severity >= LEAST_WHITENED)
+        one.usable & (one.reference.family is None or one.reference.severity >= LEAST_SEVERITY)
         for one in members
     ]
     pairs = list(zip(members, usable, strict=True))

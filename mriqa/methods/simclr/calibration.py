@@ -19,7 +19,7 @@ WINDOW_SHARE = 0.2
 """The standard deviation at a margin is that of so many of the fitted volumes around it."""
 N_WINDOWS = 25
 MARGIN_DECIMALS = 7
-"""Margins that differ by less are equal: they are means of float32 cosines."""
+"""Margins that differ by less are equal: they come of float32 embeddings."""
 
 
 @dataclass(frozen=True)

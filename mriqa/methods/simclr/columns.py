@@ -55,8 +55,8 @@ SIMILARITY_COLUMNS = (
         "simclr_margin_whitened",
         "float64",
         "How much nearer it is to the mean of the stratum's HQ references than to those of the "
-        "families of artifacts, after whitening: 1 at that mean, 0 half-way. quality_score rests "
-        "on it.",
+        "families of artifacts, after whitening: 1 at that mean, 0 where the families are as near "
+        "on average; what is like one family alone may be above 0. quality_score rests on it.",
         better="higher",
         bounds=(-1, 1),
     ),

@@ -99,7 +99,7 @@ class Judge:
         raw = _means(unit(query), compared.volumes, chosen)
         whitened = compared.whiten.apply(levelled(query))
         margin = margin_of(whitened, *compared.means)
-        hq, lq = (compared.nearest(whitened, rows).name for rows in compared.everyone)
+        hq, lq = (compared.nearest_to(whitened, rows).name for rows in compared.everyone)
         return Judged(Similarities(*raw, margin), chosen.matching, hq, lq)
 
     def slices(self, embedding: VolumeEmbedding, person: Person) -> Similarities:
@@ -124,15 +124,15 @@ class Judge:
 class _Compared:
     """References ready for comparison: unit rows, and whitened ones.
 
-    `classes` are HQ and LQ of the paper's rule, `everyone` those of the whitened one.
+    `classes` are HQ and LQ of the paper's rule, `everyone` all that are compared with.
     """
 
     def __init__(self, bank: StratumBank, section: ReferenceSection) -> None:
         self.bank = bank
         self._section = section
         hq, lq = bank.labels == HQ, bank.labels != HQ
-        self.classes = np.flatnonzero(hq), np.flatnonzero(lq & bank.compared)
-        self.everyone = np.flatnonzero(hq), np.flatnonzero(lq & bank.whitened_with)
+        self.classes = np.flatnonzero(hq), np.flatnonzero(lq & bank.severe)
+        self.everyone = np.flatnonzero(hq), np.flatnonzero(lq & bank.compared)
         rows = np.concatenate(self.everyone)
         values = levelled(bank.volumes)
         self.whiten = whitening(values[rows], bank.labels[rows].tolist(), section.shrinkage)
@@ -163,7 +163,7 @@ class _Compared:
         )
         return Chosen(hq, lq, matching.name)
 
-    def nearest(self, whitened: Embeddings, rows: Indices) -> Reference:
+    def nearest_to(self, whitened: Embeddings, rows: Indices) -> Reference:
         """Of the references `rows` the one that is nearest to `whitened` (1, k)."""
         away = np.linalg.norm(self._whitened[rows] - whitened, axis=1)
         return self.bank.references[int(rows[int(away.argmin())])]
@@ -212,14 +212,13 @@ class SliceTable:
 
     def means_at(self, places: NDArray[np.float32]) -> tuple[Embeddings, list[Embeddings]]:
         """Whitened means (n, k) of HQ, and of each family that has slices, at `places` (n)."""
-        hq, *families = (rows[self.counts[rows] > 0] for rows in self.groups)
-        of_families = [self.mean_at(self.whitened, rows, places) for rows in families if len(rows)]
-        return self.mean_at(self.whitened, hq, places), of_families
+        means = [self.mean_at(self.whitened, rows, places) for rows in self.groups]
+        return means[0], [mean for mean in means[1:] if not np.isnan(mean).any()]
 
     def mean_at(
         self, values: Embeddings, references: Indices, places: NDArray[np.float32]
     ) -> Embeddings:
-        """Mean over those `references` that have slices of their `values` at each of `places`."""
+        """Mean of `values` at each of `places` over those `references` with slices; else NaN."""
         usable = [int(one) for one in references if self.counts[one] > 0]
         total = np.zeros((len(places), values.shape[1]), np.float32)
         for reference in usable:

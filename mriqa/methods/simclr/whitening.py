@@ -89,14 +89,18 @@ def margin_of(rows: Embeddings, hq: Embeddings, families: Sequence[Embeddings]) 
     """How much nearer whitened `rows` (n, k) are to the HQ mean than to the families' means.
 
     Σ(d_f − d)/Σ|m_f − m|, d and d_f the distances from the mean m of HQ and m_f of a family, for
-    each row its own (n, k) or the same for all (1, k). Between −1 and 1: 1 at the HQ mean, 0 where
-    the families are as near on average; NaN without any family, 0 where no mean differs.
+    each row its own (n, k) or the same for all (1, k). From −1 to 1: 1 at the HQ mean, 0 where the
+    families are as near on average (what is like one of many alone may be above), 0 also where no
+    mean differs from HQ's. Raises ValueError without families.
     """
+    if not families:
+        raise ValueError("a margin needs a family of artifacts")
     away = _lengths(rows - hq)
     gained = np.mean([_lengths(rows - one) - away for one in families], axis=0)
-    greatest = np.mean([_lengths(one - hq) for one in families], axis=0) + np.zeros_like(gained)
-    margin: Floats = np.divide(gained, greatest, out=np.zeros_like(gained), where=greatest > 0)
-    return margin
+    moved = np.mean([_lengths(one - hq) for one in families], axis=0)
+    greatest = np.broadcast_to(moved, gained.shape)
+    margin = np.divide(gained, greatest, out=np.zeros_like(gained), where=greatest != 0)
+    return np.asarray(np.clip(margin, -1, 1), dtype=np.float64)
 
 
 def _lengths(rows: Embeddings) -> Floats:
