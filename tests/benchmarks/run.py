@@ -1,19 +1,24 @@
 """Run every benchmark of this folder and keep the last output: results.json and RESULTS.md.
 
-`python tests/benchmarks/run.py [NAME ...]` runs those whose file is bench_<NAME>.py. Ours and the
-peer alternate within one run; ratios hold between machines, times do not.
+`python tests/benchmarks/run.py [NAME ...]` runs those whose file is bench_<NAME>.py, each in a
+process of its own: what one sets up (how memory is kept, above all) would change the peers of the
+next. Ours and the peer alternate within one run; ratios hold between machines, times do not.
 """
 
 import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).resolve().parent
+ALONE = "--alone"
+"""Then a benchmark's file, and one for its rows: this process runs nothing else."""
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -63,8 +68,20 @@ def markdown(content: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rows_of(path: Path) -> list[dict]:
+    """The rows of the benchmark in `path`, run in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.json"
+        subprocess.run([sys.executable, __file__, ALONE, str(path), str(rows)], check=True)
+        found: list[dict] = json.loads(rows.read_text())
+    return found
+
+
 def main() -> None:
     """Run the named benchmarks, or all."""
+    if sys.argv[1:2] == [ALONE]:
+        Path(sys.argv[3]).write_text(json.dumps(load(Path(sys.argv[2])).run()))
+        return
     wanted = sys.argv[1:]
     kept = FOLDER / "results.json"
     old = json.loads(kept.read_text())["results"] if wanted and kept.exists() else {}
@@ -73,7 +90,7 @@ def main() -> None:
         if wanted and path.stem.removeprefix("bench_") not in wanted:
             continue
         print(f"{path.stem} ...", flush=True)
-        for row in load(path).run():
+        for row in rows_of(path):
             results[row["name"]] = {key: row[key] for key in row if key != "name"}
             print(f"  {row['name']}: " + ", ".join(f"{k} {cell(v)}" for k, v in row.items()))
     content = {
