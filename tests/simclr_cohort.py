@@ -29,7 +29,12 @@ MODEL = "simclr-0123456789ab"
 SPACING = (4.0, 2.0, 2.0)
 RATING = RatingSection(min_stratum=5, stratum=("contrast", "b_class"))
 REFERENCE = ReferenceSection(
-    per_class=4, min_references=3, proposed=6, copies=2, families=("noise", "ghosting", "dropout")
+    per_class=4,
+    min_references=3,
+    proposed=8,
+    copies=2,
+    least_quality=0.0,
+    families=("noise", "ghosting", "dropout"),
 )
 TRAINING = TrainingSection(precision="float32")
 

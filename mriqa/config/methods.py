@@ -58,7 +58,11 @@ class ReferenceSection(Section):
         description="TSV with series_id and, where wanted, volume: scans known to be good. Without "
         "it the metrics propose a list, references/simclr.tsv in the results, for you to edit.",
     )
-    proposed: int = Field(40, ge=2, description="HQ volumes that the metrics propose a stratum.")
+    proposed: int = Field(
+        40,
+        ge=2,
+        description="HQ volumes proposed a stratum, drawn from those that the metrics pass.",
+    )
     per_class: int = Field(
         20, ge=1, description="HQ and LQ references that a volume is compared with."
     )
@@ -70,6 +74,11 @@ class ReferenceSection(Section):
         description="Where HQ and LQ references, each judged without its own subject, are told "
         "apart with a smaller AUC, SimCLR gives similarities but no quality_score: the metrics "
         "rate.",
+    )
+    least_quality: Fraction = Field(
+        0.8,
+        description="A proposed HQ volume that the other references give a smaller quality_score "
+        "is not used, unless its line says `confirmed` yes; 0: all are.",
     )
     families: tuple[ArtifactFamily, ...] = Field(
         ("jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
@@ -84,7 +93,7 @@ class ReferenceSection(Section):
         12, ge=1, description="Slices of a copy that are embedded, evenly spread over the body."
     )
     shrinkage: Fraction = Field(
-        0.1, description="Of the covariance that whitens embeddings, towards its diagonal mean."
+        0.3, description="Of the covariance that whitens embeddings, towards its diagonal mean."
     )
     good_share: float = Field(
         0.8, gt=0, lt=1, description="Share of good volumes that the calibration expects."

@@ -8,15 +8,11 @@ import numpy as np
 
 from mriqa.config import ReferenceSection
 from mriqa.evaluation.simclr_items import Item
-from mriqa.methods.simclr.bank import Reference, StratumBank, subset
-from mriqa.methods.simclr.build import (
-    Embedded,
-    calibrated,
-    count_subjects,
-    stratum_bank,
-)
+from mriqa.methods.simclr.bank import Reference, StratumBank, count_subjects, subset
+from mriqa.methods.simclr.build import Embedded, stratum_bank
 from mriqa.methods.simclr.copies import affected_slices
 from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.fitting import calibrated
 from mriqa.methods.simclr.matching import fixed_number
 
 Embeddings = Mapping[Item, VolumeEmbedding]
@@ -37,7 +33,7 @@ def build_banks(items: Iterable[Item], embeddings: Embeddings, section: Referenc
     return {
         stratum: stratum_bank(stratum, some)
         for stratum, some in members.items()
-        if count_subjects(some) >= section.min_references
+        if count_subjects(one.reference for one in some) >= section.min_references
     }
 
 

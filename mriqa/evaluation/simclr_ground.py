@@ -1,8 +1,8 @@
 """What the experiments stand on: a finished run, its truth, and which volumes test it.
 
-Test volumes are clean by the truth table, of test subjects, or of validation subjects who lent no
-reference; nothing of them was trained on. Without a truth the HQ references themselves can be
-tested (`choose_own`), each against those of the other subjects.
+Test volumes are clean by the truth table, of test subjects, or of validation subjects who were not
+listed as references; nothing of them was trained on. Without a truth the HQ references themselves
+can be tested (`choose_own`), each against those of the other subjects.
 """
 
 import math
@@ -22,6 +22,7 @@ from mriqa.evaluation.truth import CLEAN, match, read_truth
 from mriqa.files import readable
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.methods.simclr.references import LIST_NAME, read_list
 from mriqa.methods.simclr.references import HqVolume as Scan
 from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
 from mriqa.methods.simclr.train import METHOD
@@ -58,6 +59,16 @@ class Ground:
     def trained_subjects(self) -> frozenset[str]:
         """Subjects that the run's model has seen."""
         return frozenset(one.subject for one in self.pinned)
+
+    @property
+    def listed_subjects(self) -> frozenset[str]:
+        """Subjects with a scan in the list of HQ references, also those that the bank dropped.
+
+        That left out who looks bad: tested on, those would make the bank look worse than it is.
+        """
+        path = self.config.simclr.reference.trusted or self.results / "references" / LIST_NAME
+        ids = [one.series_id for one in read_list(path)]
+        return frozenset(self.volumes.loc[self.volumes["series_id"].isin(ids), "subject"])
 
     @property
     def has_truth(self) -> bool:
@@ -125,8 +136,7 @@ def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:
     rows = ground.volumes
     paired = rows["breath_hold"].map({True: True, False: True}).notna()
     rows = rows[(rows["true_family"] == CLEAN) & ~paired]
-    judges = frozenset[str]().union(*(one.subjects for one in ground.bank.strata.values()))
-    free = ~rows["subject"].isin(judges | ground.trained_subjects)
+    free = ~rows["subject"].isin(ground.listed_subjects | ground.trained_subjects)
     rows = rows[free & rows["split"].isin(["test", "validation"])]
     rows = rows[rows["stratum"].isin(list(ground.bank.strata))]
     rows = rows.drop_duplicates(["subject", "stratum"])

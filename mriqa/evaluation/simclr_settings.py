@@ -111,7 +111,7 @@ READOUTS = (
     *(ReadoutAblation(name=f"{n} references a class", reference={"per_class": n}) for n in (5, 10)),
     *(
         ReadoutAblation(name=f"shrinkage {value:g}", reference={"shrinkage": value})
-        for value in (0.0, 0.03, 0.3, 0.6, 1.0)
+        for value in (0.0, 0.03, 0.1, 0.6, 1.0)
     ),
 )
 

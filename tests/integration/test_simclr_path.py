@@ -210,6 +210,23 @@ def test_an_edited_list_changes_the_bank_and_is_never_rewritten(copy):
     assert path.read_text().splitlines() == lines
 
 
+def test_doubtful_proposals_are_not_used_until_a_person_confirms_them(copy):
+    path = copy.results / "references" / "simclr.tsv"
+    lines = path.read_text().splitlines()
+    bad = "t_sub-bad0_T1w"
+    lines.append("\t".join([bad, "0", *["n/a"] * (len(lines[0].split("\t")) - 2)]))
+    path.write_text("\n".join(lines) + "\n")
+    build(copy, least_quality=0.8)
+    bank = read_bank(copy.bank)
+    assert bad not in {one.series_id for one in bank.strata["T1w/none"].references}
+    assert any(note.startswith(f"{bad} 0: ") and "confirmed" in note for note in bank.notes)
+    path.write_text("\n".join([*lines[:-1], lines[-1].removesuffix("n/a") + "yes"]) + "\n")
+    build(copy, least_quality=0.8)
+    bank = read_bank(copy.bank)
+    assert bad in {one.series_id for one in bank.strata["T1w/none"].references}
+    assert not any(note.startswith(bad) for note in bank.notes)
+
+
 def test_trusted_series_take_the_place_of_proposed_ones(copy, tmp_path):
     trusted = tmp_path / "trusted.tsv"
     ids = [f"t_sub-{number:03d}_T1w" for number in (3, 4, 5, 6)]

@@ -13,16 +13,11 @@ from mriqa.config import ReferenceSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.bank import Bank, Reference, read_bank, without, write_bank
-from mriqa.methods.simclr.build import (
-    Embedded,
-    auc_of_margins,
-    calibrated,
-    judged_margins,
-    stratum_bank,
-)
+from mriqa.methods.simclr.build import Embedded, stratum_bank
 from mriqa.methods.simclr.cache import EmbeddingCache
 from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
 from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.fitting import auc_of_margins, calibrated, judged_margins
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.score import check_memory
 

@@ -20,8 +20,18 @@ def written(tmp_path, text):
 
 def test_lines_that_a_person_refused_are_left_out(tmp_path):
     path = written(tmp_path, HEADER + "a\t0\tyes\nb\t\t\nc\tn/a\tn/a\nd\t2\tno\n\n")
-    found = [(one.series_id, one.volume, one.line) for one in read_list(path)]
-    assert found == [("a", 0, 2), ("b", None, 3), ("c", None, 4)]
+    found = [(one.series_id, one.volume, one.line, one.is_confirmed) for one in read_list(path)]
+    assert found == [("a", 0, 2, True), ("b", None, 3, False), ("c", None, 4, False)]
+
+
+@pytest.mark.parametrize(("strict", "confirmed"), [(False, ["a"]), (True, ["a", "b"])])
+def test_trusted_scans_are_confirmed_and_of_proposed_ones_those_that_a_person_said_so(
+    tmp_path, strict, confirmed
+):
+    path = written(tmp_path, HEADER + "a\t0\tyes\nb\t0\tn/a\n")
+    rows = volumes([{"series_id": "a"}, {"series_id": "b"}])
+    found, _ = resolve_list(path, read_list(path), rows, STRATUM, strict=strict)
+    assert [one.series_id for one in found if one.is_confirmed] == confirmed
 
 
 def test_a_list_of_ids_alone_is_enough(tmp_path):
@@ -127,8 +137,8 @@ def rated(n=60, seed=0):
     return rows
 
 
-def proposed(rows, count=5):
-    section = ReferenceSection(proposed=count, min_references=2)
+def proposed(rows, count=5, seed=0):
+    section = ReferenceSection(proposed=count, min_references=2, seed=seed)
     schema = pa.schema([("session", pa.string())])
     table = pa.Table.from_pylist(rows)
     table = table.set_column(
@@ -137,23 +147,54 @@ def proposed(rows, count=5):
     return propose(table, STRATUM, section)
 
 
-def test_the_best_of_each_stratum_one_a_subject_never_of_the_test_split():
+def fit_to_be_proposed(rows, stratum):
+    """Subjects of a stratum, not of the test split, with a volume that passes without a flag."""
+    return {
+        row["subject"]
+        for row in rows
+        if row["stratum"] == stratum
+        and row["split"] != "test"
+        and row["rating"] == "pass"
+        and row["flag"] is False
+    }
+
+
+@pytest.mark.parametrize("count", [5, 1000])
+def test_of_what_the_metrics_pass_some_are_drawn_one_a_subject_never_of_the_test_split(count):
     rows = rated()
     by_id = {row["series_id"]: row for row in rows}
-    found = proposed(rows).to_pylist()
+    found = proposed(rows, count).to_pylist()
     for stratum in ("T1w/none", "T2w/none"):
         own = [by_id[row["series_id"]] for row in found if row["stratum"] == stratum]
-        assert 0 < len(own) <= 5
+        able = fit_to_be_proposed(rows, stratum)
+        assert len(own) == min(count, len(able))
+        assert {row["subject"] for row in own} <= able
         assert len({row["subject"] for row in own}) == len(own)
-        assert {row["split"] for row in own} <= {"train", "validation"}
         assert all(row["rating"] == "pass" and not row["flag"] for row in own)
-        taken = {row["series_id"] for row in own}
-        best = {}
-        for row in rows:
-            if row["stratum"] == stratum and row["split"] != "test" and row["flag"] is False:
-                best[row["subject"]] = max(best.get(row["subject"], 0), row["quality_score"])
-        expected = sorted(best.values(), reverse=True)[:5]
-        assert sorted((by_id[one]["quality_score"] for one in taken), reverse=True) == expected
+        scores = [row["quality_score"] for row in own]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_ordinary_volumes_are_proposed_as_often_as_the_best():
+    """The best alone would make whoever is ordinary look bad."""
+    rows = rated(n=600)
+    able = [
+        row["quality_score"] for row in rows
+        if row["split"] != "test" and row["rating"] == "pass" and row["flag"] is False
+    ]  # fmt: skip
+    places = [
+        np.mean(np.array(able) < row["quality_score"]) for row in proposed(rows, 40).to_pylist()
+    ]
+    assert 0.4 < np.mean(places) < 0.6
+    assert min(places) < 0.1
+    assert max(places) > 0.9
+
+
+def test_another_seed_draws_others():
+    drawn = [
+        {row["series_id"] for row in proposed(rated(), 5, seed=seed).to_pylist()} for seed in (0, 1)
+    ]
+    assert drawn[0] != drawn[1]
 
 
 def test_the_order_of_volumes_does_not_matter():

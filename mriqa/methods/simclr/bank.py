@@ -6,7 +6,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import People, Person
 from mriqa.methods.simclr.whitening import HQ, Embeddings
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
 LEAST_SEVERITY = 0.2
@@ -139,6 +139,17 @@ class Bank:
         """Of a stratum with a bank; None where that bank is too weak to rate (`min_auc`)."""
         one = self.strata[stratum]
         return one.calibration if is_strong(one.auc, self.section.min_auc) else None
+
+
+def count_subjects(references: Iterable[Reference]) -> int:
+    """Subjects with an HQ reference and with a copy severe enough for either rule."""
+    hq, lq = set(), set()
+    for one in references:
+        if one.family is None:
+            hq.add(one.person.subject)
+        elif one.severity >= LEAST_SEVERE:
+            lq.add(one.person.subject)
+    return len(hq & lq)
 
 
 def is_strong(auc: float | None, min_auc: float) -> bool:

@@ -13,15 +13,19 @@ from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
 from mriqa.errors import SeriesError
 from mriqa.images.store import ShardStore, open_store
-from mriqa.methods.simclr.bank import LEAST_SEVERE, LEAST_SEVERITY, Bank, Reference, StratumBank
-from mriqa.methods.simclr.calibration import calibrate
+from mriqa.methods.simclr.bank import (
+    LEAST_SEVERITY,
+    Bank,
+    Reference,
+    StratumBank,
+    count_subjects,
+)
 from mriqa.methods.simclr.copies import affected_slices, draw_copies
 from mriqa.methods.simclr.embed import VolumeEmbedding, spread_over_body
 from mriqa.methods.simclr.embedder import Embedder
-from mriqa.methods.simclr.judge import Judge
+from mriqa.methods.simclr.fitting import without_doubtful
 from mriqa.methods.simclr.matching import fixed_number
 from mriqa.methods.simclr.references import HqVolume
-from mriqa.methods.simclr.whitening import HQ
 from mriqa.progress import track
 
 Usable = NDArray[np.bool_]
@@ -42,8 +46,9 @@ def build_bank(
 ) -> Bank:  # fmt: skip
     """The bank of the listed HQ volumes, from the stores in `results`.
 
-    A volume that cannot be embedded is left out with a note; a stratum with references of fewer
-    than `min_references` subjects has no bank. What is listed in another order gives the same.
+    A volume that cannot be embedded is left out with a note, and so are doubtful ones that nobody
+    has confirmed (`fitting.without_doubtful`); a stratum with references of fewer than
+    `min_references` subjects has no bank. What is listed in another order gives the same.
     """
     told = list(notes)
     embedded: dict[str, list[Embedded]] = defaultdict(list)
@@ -58,13 +63,16 @@ def build_bank(
             told.append(f"{one.series_id} {one.volume}: {error.message}; it is no reference")
             continue
         embedded[one.stratum].extend(made)
+    confirmed = {(one.series_id, one.volume) for one in listed if one.is_confirmed}
     strata, too_few = {}, {}
     for stratum, members in sorted(embedded.items()):
-        n_subjects = count_subjects(members)
+        n_subjects = count_subjects(one.reference for one in members)
         if n_subjects < section.min_references:
             too_few[stratum] = n_subjects
-        else:
-            strata[stratum] = calibrated(stratum_bank(stratum, members), section)
+            continue
+        kept = without_doubtful(stratum_bank(stratum, members), confirmed, section)
+        strata[stratum] = kept.bank
+        told.extend(map(str, kept.dropped))
     bank = Bank(model_id, precision, stratum_columns, section, strata, too_few, tuple(told))
     for line in (*told, *_too_weak(bank)):
         sys.stderr.write(line + "\n")
@@ -110,13 +118,6 @@ def embed_reference(
     return made
 
 
-def count_subjects(members: Sequence[Embedded]) -> int:
-    """Subjects with an HQ reference and with a copy severe enough for either rule."""
-    hq = {one.reference.person.subject for one in members if one.reference.family is None}
-    lq = {one.reference.person.subject for one in members if one.reference.severity >= LEAST_SEVERE}
-    return len(hq & lq)
-
-
 def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
     """The references of one stratum, not yet calibrated; only those compared with keep slices."""
     usable = [
@@ -132,36 +133,3 @@ def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
         np.concatenate([one.embedding.places[rows] for one, rows in pairs]),
         np.array([np.count_nonzero(rows) for rows in usable], dtype=np.int64),
     )
-
-
-def calibrated(bank: StratumBank, section: ReferenceSection) -> StratumBank:
-    """`bank` with its calibration and AUC."""
-    margins = judged_margins(bank, section)
-    severities = np.array([one.severity for one in bank.references])
-    return replace(
-        bank,
-        calibration=calibrate(margins, severities, section.good_share),
-        auc=auc_of_margins(bank, margins),
-    )
-
-
-def auc_of_margins(bank: StratumBank, margins: NDArray[np.float64]) -> float:
-    """AUC of LQ against HQ references by their `margins` (n), 0 to 1; ties count half.
-
-    What the bank would do for a new subject with one of its own artifacts.
-    """
-    is_hq = bank.labels == HQ
-    hq, lq = margins[is_hq], margins[~is_hq & bank.compared]
-    higher, equal = hq[:, None] > lq, hq[:, None] == lq
-    return float(np.mean(higher + 0.5 * equal))
-
-
-def judged_margins(bank: StratumBank, section: ReferenceSection) -> NDArray[np.float64]:
-    """Whitened margins (n) of the references, each judged without its own subject."""
-    judge = Judge(bank, section)
-    margins = np.full(len(bank.references), np.nan)
-    by_subject = np.argsort(bank.people.subject, kind="stable")
-    for number in by_subject.tolist():
-        judged = judge.embedded(bank.volumes[number], bank.references[number].person)
-        margins[number] = judged.similarities.margin_whitened[0]
-    return margins

@@ -32,17 +32,22 @@ class Listed:
     series_id: str
     volume: int | None
     line: int
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True)
 class HqVolume:
-    """A high-quality reference volume that is there and comparable."""
+    """A high-quality reference volume that is there and comparable.
+
+    `is_confirmed`: a person says that it is good; else the metrics alone do.
+    """
 
     series_id: str
     volume: int
     stratum: str
     shard: int
     person: Person
+    is_confirmed: bool = False
 
 
 def read_list(path: Path) -> list[Listed]:
@@ -84,7 +89,8 @@ def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed | None:
             f"{path}: line {line}: column volume: {volume!r} must be a whole number from 0 on, or "
             "n/a for all volumes of the series"
         )
-    return Listed(values["series_id"], None if volume in UNKNOWN else int(volume), line)
+    number = None if volume in UNKNOWN else int(volume)
+    return Listed(values["series_id"], number, line, CONFIRMED.get(confirmed, False))
 
 
 def resolve_list(
@@ -94,7 +100,8 @@ def resolve_list(
 
     `volumes` are the rows of the listed series, of `add_strata`, with the cohort's columns. What
     failed, was excluded or withdrawn, or cannot be compared, is left out. So is an unknown series
-    or volume, unless `strict`: then UserError names all of them.
+    or volume, unless `strict` (a list of trusted scans, all confirmed): then UserError names all of
+    them.
     """
     usable = pc.and_(pc.equal(volumes["status"], "ok"), comparable(volumes, stratum)).to_pylist()
     rows_of: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
@@ -110,7 +117,7 @@ def resolve_list(
             unknown.append(f"{path}: line {one.line}: no {what} {one.series_id} in this cohort")
         for row, is_usable in chosen or rows[:1]:
             if is_usable:
-                found[row["series_id"], row["volume"]] = _hq_volume(row)
+                found[row["series_id"], row["volume"]] = _hq_volume(row, strict or one.is_confirmed)
             else:
                 notes.append(f"{path}: line {one.line}: {_why_not(row)}; it is no reference")
     if strict and unknown:
@@ -118,9 +125,10 @@ def resolve_list(
     return [found[key] for key in sorted(found)], notes + unknown
 
 
-def _hq_volume(row: dict[str, Any]) -> HqVolume:
+def _hq_volume(row: dict[str, Any], is_confirmed: bool) -> HqVolume:
     person = Person(row["subject"], row["sex"], row["height_cm"], row["weight_kg"])
-    return HqVolume(row["series_id"], row["volume"], row["stratum"], row["shard"], person)
+    named = row["series_id"], row["volume"], row["stratum"], row["shard"]
+    return HqVolume(*named, person, is_confirmed)
 
 
 def _why_not(row: dict[str, Any]) -> str:
@@ -134,17 +142,17 @@ def _why_not(row: dict[str, Any]) -> str:
 
 
 def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) -> pa.Table:
-    """The volumes that the metrics rate best, for the list (COLUMNS but `confirmed`).
+    """Volumes that the metrics see no fault in, for the list (COLUMNS but `confirmed`).
 
     `rated` are volumes of `rate_volumes` with the cohort's columns. Of each stratum at most
-    `section.proposed`, one a subject, of PROPOSED_SPLITS, all rated `pass` without a flag, the best
-    first; equal ones in an order that the seed draws.
+    `section.proposed`, one a subject, of PROPOSED_SPLITS, rated `pass` without a flag, drawn by the
+    seed: the best alone would make whoever is ordinary look bad. Listed the best first.
     """
     good = pc.and_(pc.equal(rated["rating"], "pass"), pc.invert(pc.fill_null(rated["flag"], True)))
     allowed = pc.is_in(rated["split"], value_set=pa.array(PROPOSED_SPLITS))
     wanted = pc.and_(pc.and_(pc.fill_null(good, False), allowed), comparable(rated, stratum))
     rows = rated.filter(wanted).select([*COLUMNS[:-1]]).to_pylist()
-    rows.sort(key=lambda row: _rank(row, section.seed))
+    rows.sort(key=lambda row: _drawn(row, section.seed))
     kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
     taken: set[tuple[str, str]] = set()
     for row in rows:
@@ -153,12 +161,14 @@ def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) 
             taken.add(person)
             kept[row["stratum"]].append(row)
     schema = pa.schema([rated.schema.field(name) for name in COLUMNS[:-1]])
-    listed = [row for name in sorted(kept) for row in kept[name]]
-    return pa.Table.from_pylist(listed, schema=schema)
+    best_first = [
+        sorted(kept[name], key=lambda row: -row["quality_score"]) for name in sorted(kept)
+    ]
+    return pa.Table.from_pylist([row for rows in best_first for row in rows], schema=schema)
 
 
-def _rank(row: dict[str, Any], seed: int) -> tuple[float, int]:
-    return -row["quality_score"], fixed_number(seed, "proposed", row["series_id"], row["volume"])
+def _drawn(row: dict[str, Any], seed: int) -> int:
+    return fixed_number(seed, "proposed", row["series_id"], row["volume"])
 
 
 def write_list(path: Path, proposed: pa.Table) -> None:
