@@ -104,6 +104,12 @@ class ReferenceSection(Section):
 class SimclrSection(Section):
     """Zero-shot rating by similarity to references (`methods: [simclr]`)."""
 
+    pretrained: Path | None = Field(
+        None,
+        description="Folder of a model that another cohort has trained (models/simclr/<model_id> "
+        "in its results): its encoder is used and nothing is trained. For cohorts of less than "
+        "some hundred series, or to apply one study's encoder to another.",
+    )
     pretraining: PretrainingSection = PretrainingSection()
     reference: ReferenceSection = ReferenceSection()
 

@@ -58,17 +58,21 @@ class EncoderPlan:
 def plan_encoders(
     ground: Ground, mode: ModeSection, section: ExperimentsSection
 ) -> list[EncoderPlan]:
-    """The encoders of `mode`: the run's own first, then the other seeds, then the ablations'."""
+    """The encoders of `mode`: the run's own first, then the other seeds, then the ablations'.
+
+    Where the run's own is another cohort's, none is trained beside it.
+    """
     own = ground.config.simclr.pretraining
-    plans = []
-    for number in range(mode.trained):
+    plans = [EncoderPlan(TRAINED, TRAINED, own, ground.model_id)]
+    for number in range(1, mode.trained if ground.trains else 1):
         pretraining = own.model_copy(update={"seed": own.seed + number})
         plans.append(EncoderPlan(TRAINED, TRAINED, pretraining, identify(ground, pretraining)))
     for number in range(mode.untrained):
         pretraining = own.model_copy(update={"seed": number})
         plans.append(EncoderPlan(UNTRAINED, UNTRAINED, pretraining, None))
     if mode.ablation:
-        plans += [_ablation(ground, one) for one in section.encoders]
+        able = [one for one in section.encoders if ground.trains or not one.trained]
+        plans += [_ablation(ground, one) for one in able]
     return plans
 
 

@@ -26,6 +26,7 @@ from mriqa.methods.simclr.references import LIST_NAME, read_list
 from mriqa.methods.simclr.references import HqVolume as Scan
 from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
 from mriqa.methods.simclr.train import METHOD
+from mriqa.training.imported import imported_id
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
 
 LEAST_SUBJECTS = 3
@@ -44,6 +45,8 @@ class NothingToTestError(UserError):
 class Ground:
     """A finished run: its model, bank and pinned series, and its volumes with their truth.
 
+    Of a model of another cohort no series are known: nobody of this one was trained on.
+
     `volumes` has a row a rated volume: _COLUMNS; where there is a truth only those that it names,
     with `true_family`, `breath_hold`.
     """
@@ -59,6 +62,11 @@ class Ground:
     def trained_subjects(self) -> frozenset[str]:
         """Subjects that the run's model has seen."""
         return frozenset(one.subject for one in self.pinned)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the run has trained its model itself."""
+        return self.config.simclr.pretrained is None
 
     @property
     def listed_subjects(self) -> frozenset[str]:
@@ -89,8 +97,11 @@ def read_ground(config: Config) -> Ground:
     if METHOD not in config.methods:
         raise UserError("methods: simclr is not switched on; set methods: [simclr] and run")
     results, section = config.results, config.simclr.pretraining
-    pinned = read_pinned(pin_path(results, METHOD, section))
-    own = model_id(METHOD, section_json(section), pinned, TRAIN_VERSION)
+    if config.simclr.pretrained is not None:
+        pinned, own = [], imported_id(METHOD, config.simclr.pretrained)
+    else:
+        pinned = read_pinned(pin_path(results, METHOD, section))
+        own = model_id(METHOD, section_json(section), pinned, TRAIN_VERSION)
     bank = read_bank(results / "models" / METHOD / own / "bank")
     return Ground(results, config, own, pinned, bank, _volumes(results, config.evaluation.truth))
 

@@ -67,11 +67,12 @@ def printed(content: Content) -> str:
 
 def _opening(content: Content) -> str:
     counts, machine, settings = content["counts"], content["machine"], content["settings"]
+    pool = f"{counts['n_trained_on']} series" if counts["n_trained_on"] else "another cohort"
     return (
         f"{content['date']}, {content['mode']} mode, {content.get('minutes', DASH)} minutes on "
         f"{machine['threads']} threads ({machine['cpu']}, {machine['precision']}, torch "
-        f"{machine['torch']}). Model `{content['model_id']}`, trained on {counts['n_trained_on']} "
-        f"series; {settings['trained']} trained and {settings['untrained']} untrained encoders; "
+        f"{machine['torch']}). Model `{content['model_id']}`, trained on {pool}; "
+        f"{settings['trained']} trained and {settings['untrained']} untrained encoders; "
         f"seed {settings['seed']}.\n\n"
         f"{counts['n_subjects']} subjects of {counts['n_strata']} strata, "
         f"{OWN_TESTED if content['mode'] == 'references' else TESTED}, with "

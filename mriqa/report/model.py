@@ -11,6 +11,7 @@ from mriqa.report.learned import Model, References, StratumReferences
 from mriqa.report.likeness import UNJUDGED, Opinions, Stratum
 from mriqa.report.parts import badge, count, decimal, facts, identifier, note, section, share
 from mriqa.report.summary import RATINGS, Row
+from mriqa.training.imported import IMPORTED_FROM
 
 MAX_PANELS = 12
 MAX_ROWS = 40
@@ -120,7 +121,9 @@ def _training(model: Model) -> list[Html | None]:
     on = model.trained_on
     steps = numbers.get("steps")
     shown: dict[str, Child] = {"model_id": identifier(model.model_id)}
-    if on is None and learned:
+    if IMPORTED_FROM in model.provenance:
+        shown["trained on"] = f"another cohort, where it is {model.provenance[IMPORTED_FROM]}"
+    elif on is None and learned:
         shown["trained on"] = "a list of series that is not there any more"
     elif on is not None:
         by = ", ".join(f"{count(n)} {name}" for name, n in sorted(on.contrasts.items()))

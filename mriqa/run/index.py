@@ -9,6 +9,7 @@ from mriqa.files import write_text
 from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
+from mriqa.training.imported import Import, import_model
 from mriqa.training.manifest import Pin, pin_training
 
 MARKS = "indexed-*.txt"
@@ -16,17 +17,19 @@ MARKS = "indexed-*.txt"
 
 @dataclass(frozen=True)
 class Indexed:
-    """What indexing found, and the lists of training series of the methods switched on."""
+    """What indexing found; of the methods switched on the lists of training series, or models."""
 
     summary: IndexSummary
-    pins: tuple[Pin, ...]
+    pins: tuple[Pin | Import, ...]
 
     def __str__(self) -> str:
         return "\n".join([str(self.summary), *(describe_pin(pin) for pin in self.pins)])
 
 
-def describe_pin(pin: Pin) -> str:
+def describe_pin(pin: Pin | Import) -> str:
     """`simclr: 312 series to learn from (results/training/simclr-0a….parquet), pinned now`."""
+    if isinstance(pin, Import):
+        return str(pin)
     when = "pinned now" if pin.written else "pinned before"
     return f"{pin.method}: {pin.n_series} series to learn from ({pin.path}), {when}"
 
@@ -40,7 +43,8 @@ def index_alone(config: Config) -> Indexed:
 def index_results(config: Config) -> Indexed:
     """Index the cohort into the results folder and mark it as indexed with these settings.
 
-    Then each method that is switched on gets its list of training series, if it has none.
+    Then each method that is switched on gets its list of training series, if it has none, or the
+    model of another cohort.
 
     Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
     """
@@ -59,11 +63,16 @@ def index_results(config: Config) -> Indexed:
     return Indexed(summary, pins)
 
 
-def pin_methods(config: Config) -> tuple[Pin, ...]:
-    """Pin the training series of the methods that are switched on; see `pin_training`."""
+def pin_methods(config: Config) -> tuple[Pin | Import, ...]:
+    """Pin the training series of the methods that are switched on; see `pin_training`.
+
+    Those that use another cohort's model get that: see `import_model`.
+    """
     learned = Learned(config, Path())
-    retrain = config.training.retrain
-    return tuple(
-        pin_training(config.results, method, learned.pretraining(method), retrain=retrain)
-        for method in learned.methods
-    )
+    return tuple(_pin(learned, method, config.training.retrain) for method in learned.methods)
+
+
+def _pin(learned: Learned, method: str, retrain: bool) -> Pin | Import:
+    if (source := learned.imported(method)) is not None:
+        return import_model(method, source, learned.results)
+    return pin_training(learned.results, method, learned.pretraining(method), retrain=retrain)

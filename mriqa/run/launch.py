@@ -25,6 +25,7 @@ from mriqa.run.plan import read_loads
 from mriqa.run.retry import retry_passed
 from mriqa.run.summary import check_failed_fraction, describe_results
 from mriqa.run.tidy import tidy_results
+from mriqa.training.imported import imported_id
 
 POLL_S = 0.1
 STOP_PATIENCE_S = 20.0
@@ -67,7 +68,10 @@ def _check_files(config: Config) -> None:
             f"evaluation.truth: {truth}: no such file; take the key away to run without evaluation"
         )
     for method in config.methods:
-        trusted = Learned(config, Path()).reference(method).trusted
+        learned = Learned(config, Path())
+        if (source := learned.imported(method)) is not None:
+            imported_id(method, source)
+        trusted = learned.reference(method).trusted
         if trusted is not None and not trusted.is_file():
             raise ConfigError(
                 f"{method}.reference.trusted: {trusted}: no such file; take the key away and the "

@@ -1,8 +1,9 @@
 """The learned methods as the Snakefile sees them: models and reference banks, made once.
 
-A model follows from its section and its pinned list of series, a bank from its model, section and
-references. Both know what they were made from. So their rules make only what is not there, and
-nothing that happens to a cohort - growth, a new shard, a rewritten one - makes them again.
+A model follows from its section and its pinned list of series (or is another cohort's), a bank from
+its model, section and references. Both know what they were made from. So their rules make only what
+is not there, and nothing that happens to a cohort - growth, a new shard, a rewritten one - makes
+them again.
 """
 
 import csv
@@ -24,7 +25,9 @@ from mriqa.config import Config, PretrainingSection, ReferenceSection, section_j
 from mriqa.errors import UserError
 from mriqa.files import write_json
 from mriqa.run.versions import format_version
+from mriqa.training.imported import imported_id
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
+from mriqa.training.model_files import PROVENANCE
 
 MADE_FROM = "made_from.json"
 """Beside a bank: the digest of all that it was made from; written last."""
@@ -56,6 +59,11 @@ class Learned:
         section: PretrainingSection = getattr(self.config, method).pretraining
         return section
 
+    def imported(self, method: str) -> Path | None:
+        """Folder of the other cohort's model that a method uses; None if it trains its own."""
+        source: Path | None = getattr(self.config, method).pretrained
+        return None if source is None else self.root / source
+
     def reference(self, method: str) -> ReferenceSection:
         """What decides what a method compares with; the path in it absolute."""
         section: ReferenceSection = getattr(self.config, method).reference
@@ -75,19 +83,30 @@ class Learned:
 
     @cached_property
     def _pins(self) -> dict[str, Path]:
-        """Where the lists of training series are, or will be."""
-        return {one: pin_path(self.results, one, self.pretraining(one)) for one in self.methods}
+        """Where the lists of training series are, or will be, of methods that train."""
+        return {
+            one: pin_path(self.results, one, self.pretraining(one))
+            for one in self.methods
+            if self.imported(one) is None
+        }
 
     def settings_of(self, part: str) -> Callable[[Any], str]:
         """`settings` as a parameter of a rule with the wildcard `method`."""
         return lambda wildcards: self.settings(wildcards.method, part)
 
     def unpinned(self) -> list[str]:
-        """Methods whose list of training series is not there yet."""
-        return [method for method, path in self._pins.items() if not path.is_file()]
+        """Methods whose list of training series, or other cohort's model, is not there yet."""
+        return [method for method in self.methods if not self._is_pinned(method)]
+
+    def _is_pinned(self, method: str) -> bool:
+        if method in self._pins:
+            return self._pins[method].is_file()
+        return (self.results / self.model(method) / PROVENANCE).is_file()
 
     def model_id(self, method: str) -> str:
         """Of the model that the configuration asks for; raises UserError before it is pinned."""
+        if (source := self.imported(method)) is not None:
+            return imported_id(method, source)
         version = format_version(f"mriqa.methods.{method}.train")
         settings = self.settings(method, "pretraining")
         return _model_id(method, settings, version, *_state(self._pins[method]))
@@ -106,12 +125,14 @@ class Learned:
         unpinned = self.unpinned()
         return [
             one
-            for one in self.methods
-            if one in unpinned or not (self.results / self.model(one) / "provenance.json").is_file()
+            for one in self._pins
+            if one in unpinned or not (self.results / self.model(one) / PROVENANCE).is_file()
         ]
 
     def training_shards(self, method: str) -> list[str]:
         """Names of the shards that hold the pinned series."""
+        if method not in self._pins:
+            return []
         pinned = _pinned(*_state(self._pins[method]))
         return sorted({shard_name(one.shard) for one in pinned})
 

@@ -142,7 +142,7 @@ class Plan:
     def untrained(self) -> list[str]:
         """Methods whose model may be due: also where indexing, still to come, pins anew."""
         if self.config.training.retrain and not self.is_indexed():
-            return list(self.methods)
+            return [one for one in self.methods if self.learned.imported(one) is None]
         return self.learned.untrained()
 
     def unbanked(self) -> list[str]:
@@ -257,11 +257,13 @@ def index_mark(config: Config) -> Path:
     """Name, below the results folder, of the mark of a cohort indexed with this configuration.
 
     It stands for what indexing follows: the section of the cohort, and of the methods that are
-    switched on what they learn, whose training series are pinned with it.
+    switched on what they learn, whose training series are pinned with it, or whose model they use.
     """
     learned = Learned(config, Path())
     sections = [section_json(config.cohort)]
-    sections += [learned.settings(method, "pretraining") for method in learned.methods]
+    for method in learned.methods:
+        source = learned.imported(method)
+        sections.append(str(source) if source else learned.settings(method, "pretraining"))
     digest = hashlib.sha256("\n".join(sections).encode()).hexdigest()[:12]
     return Path("shards") / f"indexed-{digest}.txt"
 

@@ -5,7 +5,6 @@ withdrew left in any model's bank or embeddings goes too. Models themselves stay
 docs/learned_methods.md.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Collection, Mapping
@@ -17,11 +16,11 @@ import pyarrow.parquet as pq
 
 from mriqa.files import TEMPORARY_MARK
 from mriqa.run.learned import MADE_FROM
+from mriqa.training.model_files import damage_of_model, read_object, sha256_of
 
 FOLDERS = ("training", "models", "references", "embeddings", "scores")
 """Where the learned methods write."""
 
-MODEL_FILES = ("weights.safetensors", "config.json", "metrics.json", "provenance.json")
 EMBEDDINGS = "embeddings/*/*"
 SCORES = "scores/*"
 
@@ -65,27 +64,15 @@ def remove_vanished(results: Path, shards: Collection[str]) -> None:
                 remove(path)
 
 
-def damage_of_model(folder: Path) -> str | None:
-    """What is wrong with the files of a model; None if nothing is, or no model is there."""
-    if not folder.is_dir() or not any((folder / name).exists() for name in MODEL_FILES):
-        return None  # not there yet; Snakemake makes the folder of a declared output beforehand
-    if missing := [name for name in MODEL_FILES if not (folder / name).is_file()]:
-        return f"{', '.join(missing)} missing"
-    said = _read_json(folder / "provenance.json").get("weights_sha256")
-    if said != _sha256(folder / "weights.safetensors"):
-        return "weights.safetensors is not the file that was written"
-    broken = [name for name in MODEL_FILES[1:] if not _read_json(folder / name)]
-    return f"{', '.join(broken)} cannot be read" if broken else None
-
-
 def damage_of_bank(folder: Path) -> str | None:
     """What is wrong with the files of a bank; None if nothing is, or no bank is there."""
     if not (folder / MADE_FROM).exists():
         return None
-    said = _read_json(folder / "bank.json").get("sha256")
+    said = read_object(folder / "bank.json").get("sha256")
     if said is None:
         return "bank.json is missing or cannot be read"
-    if said != _sha256(folder / "bank.safetensors"):
+    tensors = folder / "bank.safetensors"
+    if not tensors.is_file() or said != sha256_of(tensors):
         return "bank.safetensors is not the file that was written"
     return None
 
@@ -149,19 +136,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

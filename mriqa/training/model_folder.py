@@ -19,11 +19,8 @@ from torch import Tensor, nn
 from mriqa import __version__
 from mriqa.errors import UserError
 from mriqa.files import replacing_folder, write_json
+from mriqa.training.model_files import CONFIG, METRICS, PROVENANCE, WEIGHTS, sha256_of
 
-WEIGHTS = "weights.safetensors"
-CONFIG = "config.json"
-METRICS = "metrics.json"
-PROVENANCE = "provenance.json"
 _LIBRARIES = ("torch", "monai", "numpy", "safetensors")
 
 
@@ -67,12 +64,6 @@ class ModelFolder:
                 f"{self.provenance.get('mriqa_version')}): {str(error).splitlines()[-1].strip()}. "
                 "Remove the folder to train anew"
             ) from error
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _provenance(origin: Origin, config: Mapping[str, Any], weights: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from mriqa.evaluation.simclr import experiment, run_experiments
 from mriqa.evaluation.simclr_banks import build_banks
 from mriqa.evaluation.simclr_ground import choose_tests, read_ground
 from mriqa.evaluation.simclr_settings import ExperimentsSection
-from mriqa.methods.simclr.bank import read_bank
+from mriqa.methods.simclr.bank import read_bank, without
+from mriqa.training.imported import import_model
 from mriqa.training.manifest import pin_path, read_pinned
 
 LEVELS = dict.fromkeys(("noise", "ghosting", "breathing"), (0.5, 1.0))
@@ -76,6 +78,38 @@ def test_nobody_is_tested_who_was_trained_on_or_lent_a_reference(run):
     assert not tested & {one.subject for one in pinned}
     assert not tested & set().union(*(one.subjects for one in bank.strata.values()))
     assert not any(subject.startswith(("bad", "pair")) for subject in tested)
+
+
+def test_who_was_proposed_is_not_tested_even_if_the_bank_dropped_it(run):
+    """Dropped were those who look bad: they would make the bank look worse than it is."""
+    ground = read_ground(run.config)
+    name, bank = max(ground.bank.strata.items(), key=lambda item: len(item[1].subjects))
+    untrained = sorted(bank.subjects - ground.trained_subjects)
+    assert untrained, "else the test shows nothing"
+    strata = {**ground.bank.strata, name: without(bank, untrained[0])}
+    smaller = replace(ground.bank, strata=strata)
+    mode = SECTION.full.model_copy(update={"subjects": 1000})
+    found = choose_tests(replace(ground, bank=smaller), mode, 0)
+    assert found
+    assert untrained[0] not in {one.person.subject for one in found}
+
+
+def test_another_cohorts_model_is_tested_and_none_is_trained(run, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(run.results, results)
+    shutil.rmtree(results / "training")
+    shutil.rmtree(results / "experiments")
+    source = run.results / "models" / "simclr" / run.model_id
+    made = import_model("simclr", source, results)
+    shutil.copytree(source / "bank", results / "models" / "simclr" / made.model_id / "bank")
+    section = run.config.simclr.model_copy(update={"pretrained": source})
+    config = run.config.model_copy(update={"results": results, "simclr": section})
+    content = go(run, mode="small", config=config, seeds=2)
+    assert content["model_id"] == made.model_id
+    assert content["counts"]["n_trained_on"] == 0
+    assert {one["seed"] for one in content["cells"] if one["kind"] == "trained"} == {0}
+    assert "trained on another cohort" in (results / "experiments/simclr_small.md").read_text()
+    assert not (results / "experiments" / "simclr" / "training").exists()
 
 
 def test_every_key_of_the_json_is_documented(run):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mriqa.errors import UserError
-from mriqa.training.model_folder import Origin, read_model, sha256_of, write_model
+from mriqa.training.model_files import sha256_of
+from mriqa.training.model_folder import Origin, read_model, write_model
 
 ORIGIN = Origin("simclr-0123456789ab", "ab" * 32, seed=3, format_version=1)
 FILES = ["config.json", "metrics.json", "provenance.json", "weights.safetensors"]

@@ -200,3 +200,49 @@ def test_a_list_without_series_names_none(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     assert listed_series(path) == []
     assert listed_series(tmp_path / "gone.tsv") == []
+
+
+def write_other(root: Path, weights: str = "ab" * 32) -> dict[str, Any]:
+    """A model of another cohort, as far as planning looks at it, and the setting that names it."""
+    folder = root / "other"
+    folder.mkdir(exist_ok=True)
+    (folder / "provenance.json").write_text(json.dumps({"weights_sha256": weights}))
+    return {"simclr": {"pretrained": "other"}}
+
+
+def take_over(root: Path, changed: dict[str, Any]) -> Path:
+    """As indexing does."""
+    folder = root / "r" / learned_of(root, **changed).model("simclr")
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text("{}")
+    return folder
+
+
+def test_another_cohorts_model_is_never_trained(root: Path) -> None:
+    changed = write_other(root)
+    learned = learned_of(root, **changed)
+    assert learned.unpinned() == ["simclr"], "it is to be copied"
+    assert learned.model_ids() == {}
+    take_over(root, changed)
+    learned = learned_of(root, **changed)
+    assert (learned.unpinned(), learned.untrained(), learned.unbanked()) == ([], [], ["simclr"])
+    assert learned.training_shards("simclr") == []
+    assert learned.model_ids() == {"simclr": "simclr-" + "ab" * 6}
+    assert learned.model_id("simclr") != learned_of(root).model_id("simclr")
+
+
+def test_other_weights_of_the_other_cohort_are_due(root: Path) -> None:
+    changed = write_other(root)
+    take_over(root, changed)
+    write_other(root, "cd" * 32)
+    learned = learned_of(root, **changed)
+    assert learned.unpinned() == learned.unbanked() == ["simclr"]
+
+
+def test_what_is_learned_makes_nothing_due_of_another_cohorts_model(root: Path) -> None:
+    changed = write_other(root)
+    take_over(root, changed)
+    before = learned_of(root, **changed).model_id("simclr")
+    changed = {"simclr": {**changed["simclr"], "pretraining": {"gamma": 0.5}}}
+    learned = learned_of(root, **changed)
+    assert (learned.unpinned(), learned.model_id("simclr")) == ([], before)

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from mriqa.files import write_parquet
 from mriqa.run.learned import note_made_from
 from mriqa.run.tidy import tidy_results
-from mriqa.run.tidy_learned import MODEL_FILES
+from mriqa.training.model_files import MODEL_FILES
 
 SHARDS = ("shard-00000", "shard-00001")
 MODEL, OLD = "simclr-0123456789ab", "simclr-ffffffffffff"

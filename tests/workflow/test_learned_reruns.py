@@ -110,6 +110,38 @@ def test_a_missing_list_of_trusted_scans_stops_before_any_work(small: Cohort) ->
     assert not small.results.exists()
 
 
+def test_a_missing_model_of_another_cohort_stops_before_any_work(small: Cohort) -> None:
+    small.edit_config("pretraining: {", "pretrained: gone\n  pretraining: {")
+    assert "simclr.pretrained: gone is no folder of a trained model" in small.run(status=2)
+    assert not small.results.exists()
+
+
+@pytest.mark.slow
+def test_another_cohorts_model_rates_without_training(rated: Cohort) -> None:
+    """A model that this cohort would never train; first `mriqa run`, then plain `snakemake`."""
+    other = rated.folder / "other"
+    shutil.copytree(rated.results / "models" / "simclr" / model_id(rated), other)
+    old = weights(rated)
+    before = rated.mtimes(*METRICS, "training/**/*")
+    rated.edit_config("iterations: 4", "iterations: 9")
+    rated.edit_config("pretraining: {", f"pretrained: {other}\n  pretraining: {{")
+    output = rated.run()
+    assert stages(output) == {"reference", "rate", "merge", "report"}
+    assert changed(before, rated.mtimes(*METRICS, "training/**/*")) == set()
+    (new,) = weights(rated).keys() - old.keys()
+    assert weights(rated)[new] == old[next(iter(old))]
+    volumes = rated.tables()["volumes"].to_pylist()
+    assert {row["model_id"] for row in volumes} == {new}
+    assert all(row["simclr_margin"] is not None for row in volumes)
+    page = (rated.results / "report" / "index.html").read_text()
+    assert f"another cohort, where it is {next(iter(old))}" in page
+    assert "nothing to do" in rated.run()
+    shutil.rmtree(rated.results)
+    rated.snakemake("--profile", LOCAL)
+    assert list(weights(rated)) == [new]
+    assert {row["model_id"] for row in rated.tables()["volumes"].to_pylist()} == {new}
+
+
 @pytest.mark.slow
 def test_how_training_runs_reruns_nothing(rated: Cohort) -> None:
     before = rated.mtimes()
