@@ -14,7 +14,7 @@ import synthetic_tables as synthetic
 from mriqa.artifacts import Family, draw
 from mriqa.config import PretrainingSection, ReferenceSection, section_json
 from mriqa.files import write_json, write_parquet, write_text
-from mriqa.methods.simclr.bank import Bank, Reference, StratumBank, write_bank
+from mriqa.methods.simclr.bank import Bank, Dropped, Reference, StratumBank, write_bank
 from mriqa.methods.simclr.calibration import calibrate
 from mriqa.methods.simclr.matching import Person
 from mriqa.training.manifest import PIN_SCHEMA, PinnedSeries, model_id, pin_path
@@ -62,6 +62,7 @@ def stratum_bank(rows: list[dict], stratum: str, seed: int) -> StratumBank:
         stratum, tuple(references), rng.normal(size=(count, 4)).astype(np.float32),
         rng.normal(size=(count, 4)).astype(np.float32), np.zeros(count, np.float32),
         np.ones(count, np.int64), calibrate(margins, severities, REFERENCE.good_share), 0.91,
+        (Dropped(f"doubted_{stratum}", 1, "doubted", 0.5 - 0.2 * seed),),
     )  # fmt: skip
 
 

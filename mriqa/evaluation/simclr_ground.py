@@ -22,7 +22,6 @@ from mriqa.evaluation.truth import CLEAN, match, read_truth
 from mriqa.files import readable
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.matching import Person, fixed_number
-from mriqa.methods.simclr.references import LIST_NAME, read_list
 from mriqa.methods.simclr.references import HqVolume as Scan
 from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
 from mriqa.methods.simclr.train import METHOD
@@ -70,13 +69,12 @@ class Ground:
 
     @property
     def listed_subjects(self) -> frozenset[str]:
-        """Subjects with a scan in the list of HQ references, also those that the bank dropped.
+        """Subjects whose scans the bank was to have, also those that it dropped.
 
-        That left out who looks bad: tested on, those would make the bank look worse than it is.
+        It dropped who looks bad: tested on, those would make the bank look worse than it is.
         """
-        path = self.config.simclr.reference.trusted or self.results / "references" / LIST_NAME
-        ids = [one.series_id for one in read_list(path)]
-        return frozenset(self.volumes.loc[self.volumes["series_id"].isin(ids), "subject"])
+        banks = self.bank.strata.values()
+        return frozenset[str]().union(*(one.listed_subjects for one in banks))
 
     @property
     def has_truth(self) -> bool:

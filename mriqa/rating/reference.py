@@ -31,7 +31,7 @@ def propose_references(
 ) -> Path:
     """The list of HQ references: `settings.trusted`, else `results/references/simclr.tsv`.
 
-    Where neither is there, the volumes that the metrics rate best are written to the latter; it is
+    Where neither is there, volumes that the metrics pass are drawn and written to the latter; it is
     never rewritten. Needs the scores of all shards only then. Raises UserError if nothing can be
     proposed.
     """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mriqa.errors import MriqaError
-from mriqa.methods.simclr.bank import LEAST_SEVERITY, Reference, is_strong
+from mriqa.methods.simclr.bank import LEAST_SEVERITY, Dropped, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.references import LIST_NAME
@@ -33,6 +33,7 @@ class StratumReferences:
     references: tuple[Reference, ...]
     calibration: Calibration | None
     auc: float | None
+    dropped: tuple[Dropped, ...]
 
     @property
     def n_hq(self) -> int:
@@ -172,7 +173,12 @@ def _stratum(content: Json) -> StratumReferences:
     )
     fitted = content["calibration"]
     calibration = None if fitted is None else Calibration.from_json(fitted)
-    return StratumReferences(str(content["stratum"]), references, calibration, content["auc"])
+    dropped = tuple(
+        Dropped(**{**one, "quality": float(one["quality"])}) for one in content["dropped"]
+    )
+    return StratumReferences(
+        str(content["stratum"]), references, calibration, content["auc"], dropped
+    )
 
 
 def _trained_on(results: Path, pretraining: Json, provenance: Json) -> TrainedOn | None:

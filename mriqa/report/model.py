@@ -16,6 +16,7 @@ from mriqa.training.imported import IMPORTED_FROM
 MAX_PANELS = 12
 MAX_ROWS = 40
 MAX_NOTES = 20
+MAX_DROPPED = 200
 MEANINGS = {
     "loss": "NT-Xent, lower is better",
     "alignment": "mean squared distance of the two views of a slice, 0 to 4, lower is better",
@@ -168,13 +169,15 @@ def _bank(learned: Learned) -> list[Html | None]:
         f"{bank.section.get('per_class', '?')} of each, LQ of severity {LEAST_SEVERE:g} or more. "
         "AUC: how well the stratum's own LQ and HQ "
         "references are told apart, each judged without its own subject (1 is best, 0.5 chance); "
-        f"from {bank.min_auc:g} on SimCLR rates. ",
+        f"from {bank.min_auc:g} on SimCLR rates. Not used: HQ volumes of the list that the others "
+        "doubt, listed below; the AUC is without them. ",
         _confirmed(learned.model),
     )
     return [
         element("h3", "References"),
         explained,
         _bank_table(bank, rated),
+        _dropped(bank),
         _poor(learned.poor),
         *_without(learned.opinions, bank),
         _notes(bank.notes),
@@ -198,13 +201,15 @@ def _bank_table(bank: References, rated: Mapping[str, Stratum]) -> Html:
     rows = [
         [
             identifier(one.stratum), count(one.n_subjects), count(one.n_hq), count(one.n_lq),
-            count(one.n_mild), decimal(one.auc, 2),
+            count(one.n_mild), count(len(one.dropped)), decimal(one.auc, 2),
             count(rated[one.stratum].n_simclr) if one.stratum in rated else "–",
         ]
         for one in strata[:MAX_ROWS]
     ]  # fmt: skip
     left = len(strata) - len(rows)
-    head = ["stratum", "subjects", "HQ", "LQ", "milder copies", "AUC", "volumes rated"]
+    head = [
+        "stratum", "subjects", "HQ", "LQ", "milder copies", "not used", "AUC", "volumes rated",
+    ]  # fmt: skip
     more = note(f"and {count(left)} more strata: bank/bank.json") if left else None
     return joined([table("References by stratum", head, rows, class_="sortable"), more])
 
@@ -216,6 +221,30 @@ def _most_rated_first(
         return rated[one.stratum].n_simclr if one.stratum in rated else 0
 
     return sorted(strata, key=lambda one: (-n_rated(one), one.stratum))
+
+
+def _dropped(bank: References) -> Html | None:
+    """What the banks doubt: for a person to look at."""
+    found = [(one, name) for name, own in bank.strata.items() for one in own.dropped]
+    if not found:
+        return None
+    found.sort(key=lambda item: (item[0].quality, item[0].series_id, item[0].volume))
+    listed = table(
+        f"Listed as HQ, but not used, as the others doubt it ({len(found)})",
+        ["series_id", "volume", "quality_score by the others", "stratum"],
+        [
+            [identifier(one.series_id), one.volume, decimal(one.quality, 2), identifier(name)]
+            for one, name in found[:MAX_DROPPED]
+        ],
+        class_="sortable",
+    )
+    left = len(found) - MAX_DROPPED
+    advice = note(
+        "Look at them, and write `confirmed` yes in the line of a good one, no in that of a bad "
+        "one. ",
+        f"{count(left)} more: bank/bank.json" if left > 0 else None,
+    )
+    return joined([listed, advice])
 
 
 def _poor(rows: Sequence[Row]) -> Html | None:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import shard_name
-from mriqa.config import Config, PretrainingSection, ReferenceSection, section_json
+from mriqa.config import Config, PretrainingSection, ReferenceSection, Section, section_json
 from mriqa.errors import UserError
 from mriqa.files import write_json
 from mriqa.run.versions import format_version
@@ -70,6 +70,12 @@ class Learned:
         if section.trusted is None:
             return section
         return section.model_copy(update={"trusted": self.root / section.trusted})
+
+    def section_here(self, method: str) -> Section:
+        """The section of a method as a job needs it, which runs in the results folder."""
+        section: Section = getattr(self.config, method)
+        paths = {"pretrained": self.imported(method), "reference": self.reference(method)}
+        return section.model_copy(update=paths)
 
     def settings(self, method: str, part: str) -> str:
         """`pretraining` or `reference` of a method as canonical JSON."""

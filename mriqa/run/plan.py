@@ -169,7 +169,10 @@ class Plan:
         evaluation = self.config.evaluation.model_copy(
             update={"truth": None if self.truth is None else Path(self.truth)}
         )
-        return self.config.model_copy(update={"results": Path(), "evaluation": evaluation})
+        methods = {one: self.learned.section_here(one) for one in self.methods}
+        return self.config.model_copy(
+            update={"results": Path(), "evaluation": evaluation, **methods}
+        )
 
     def settings(self, section: str) -> str:
         """One section as canonical JSON: equal settings rerun nothing."""

@@ -112,10 +112,14 @@ def embedded_series(path: Path) -> set[str]:
 
 
 def banked_series(path: Path) -> set[str]:
-    """Series whose references are in a `bank.json`."""
+    """Series of which a `bank.json` knows: its references, and what it dropped."""
     try:
         strata = json.loads(path.read_text(encoding="utf-8"))["strata"]
-        return {one["series_id"] for stratum in strata for one in stratum["references"]}
+        return {
+            one["series_id"]
+            for stratum in strata
+            for one in (*stratum["references"], *stratum.get("dropped", ()))
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 

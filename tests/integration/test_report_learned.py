@@ -13,6 +13,7 @@ import synthetic_learned as learned
 import synthetic_tables as synthetic
 from parsed_page import HOSTILE, decoded
 from PIL import Image
+from synthetic_learned import STRATA
 
 from mriqa.artifacts import Artifact, apply
 from mriqa.config import ReportSection
@@ -226,12 +227,19 @@ def test_the_section_on_the_model_says_what_it_is(results, page):
             row["rating_source"] == "simclr" and row["stratum"] == stratum
             for row in volumes(results).values()
         )
-        # subjects, HQ, LQ, milder copies, AUC
-        assert f"{stratum} 4 4 8 4 0.91 {rated}" in words
+        # subjects, HQ, LQ, milder copies, not used, AUC
+        assert f"{stratum} 4 4 8 4 1 0.91 {rated}" in words
         assert f"{stratum} {rated} rated {stratum}: quality_score goes from" in words
     assert "references of 1 subjects; 2 are needed" in words
     assert "Strata that SimCLR does not rate (2, " in words
     assert "one note" in words
+
+
+def test_what_the_banks_doubt_is_shown_the_worst_first(page):
+    assert "Listed as HQ, but not used, as the others doubt it (2)" in page.words
+    first, last = (page.words.index(f"doubted_{name} 1 0.{tenths}") for name, tenths in
+                   ((STRATA[1], "30"), (STRATA[0], "50")))  # fmt: skip
+    assert first < last
 
 
 def test_hq_references_that_are_poor_themselves_are_shown(results, page):

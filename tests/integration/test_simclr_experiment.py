@@ -18,7 +18,7 @@ from mriqa.evaluation.simclr import experiment, run_experiments
 from mriqa.evaluation.simclr_banks import build_banks
 from mriqa.evaluation.simclr_ground import choose_tests, read_ground
 from mriqa.evaluation.simclr_settings import ExperimentsSection
-from mriqa.methods.simclr.bank import read_bank, without
+from mriqa.methods.simclr.bank import Dropped, read_bank, without
 from mriqa.training.imported import import_model
 from mriqa.training.manifest import pin_path, read_pinned
 
@@ -86,7 +86,12 @@ def test_who_was_proposed_is_not_tested_even_if_the_bank_dropped_it(run):
     name, bank = max(ground.bank.strata.items(), key=lambda item: len(item[1].subjects))
     untrained = sorted(bank.subjects - ground.trained_subjects)
     assert untrained, "else the test shows nothing"
-    strata = {**ground.bank.strata, name: without(bank, untrained[0])}
+    rest = without(bank, untrained[0])
+    names = {(one.series_id, one.volume) for one in bank.references} - {
+        (one.series_id, one.volume) for one in rest.references
+    }
+    dropped = tuple(Dropped(*one, untrained[0], 0.3) for one in names)
+    strata = {**ground.bank.strata, name: replace(rest, dropped=dropped)}
     smaller = replace(ground.bank, strata=strata)
     mode = SECTION.full.model_copy(update={"subjects": 1000})
     found = choose_tests(replace(ground, bank=smaller), mode, 0)

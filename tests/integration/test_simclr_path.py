@@ -210,21 +210,27 @@ def test_an_edited_list_changes_the_bank_and_is_never_rewritten(copy):
     assert path.read_text().splitlines() == lines
 
 
-def test_doubtful_proposals_are_not_used_until_a_person_confirms_them(copy):
+def test_doubtful_proposals_are_not_used_until_a_person_confirms_them(copy, capsys):
     path = copy.results / "references" / "simclr.tsv"
     lines = path.read_text().splitlines()
     bad = "t_sub-bad0_T1w"
     lines.append("\t".join([bad, "0", *["n/a"] * (len(lines[0].split("\t")) - 2)]))
     path.write_text("\n".join(lines) + "\n")
     build(copy, least_quality=0.8)
-    bank = read_bank(copy.bank)
-    assert bad not in {one.series_id for one in bank.strata["T1w/none"].references}
-    assert any(note.startswith(f"{bad} 0: ") and "confirmed" in note for note in bank.notes)
+    bank = read_bank(copy.bank).strata["T1w/none"]
+    assert bad not in {one.series_id for one in bank.references}
+    assert "bad0" in bank.listed_subjects
+    told = capsys.readouterr().err
+    assert f"{bad} 0: listed, but not used" in told
+    (quality,) = (one.quality for one in bank.dropped if one.series_id == bad)
+    copy.rate_all()
+    (row,) = (row for row in score_rows(copy) if (row["series_id"], row["slice"]) == (bad, None))
+    assert row["simclr_quality_score"] == pytest.approx(quality, abs=1e-6)
     path.write_text("\n".join([*lines[:-1], lines[-1].removesuffix("n/a") + "yes"]) + "\n")
     build(copy, least_quality=0.8)
-    bank = read_bank(copy.bank)
-    assert bad in {one.series_id for one in bank.strata["T1w/none"].references}
-    assert not any(note.startswith(bad) for note in bank.notes)
+    bank = read_bank(copy.bank).strata["T1w/none"]
+    assert bad in {one.series_id for one in bank.references}
+    assert bad not in {one.series_id for one in bank.dropped}
 
 
 def test_trusted_series_take_the_place_of_proposed_ones(copy, tmp_path):

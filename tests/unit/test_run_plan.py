@@ -68,6 +68,19 @@ def test_settings_are_canonical_and_the_truth_is_absolute(tmp_path: Path) -> Non
     assert spelled_out.settings("score") == plan.settings("score")
 
 
+def test_jobs_in_the_results_folder_find_what_relative_paths_name(tmp_path: Path) -> None:
+    reference = {"trusted": "lists/trusted.tsv"}
+    raw = {
+        **CONFIG,
+        "methods": ["simclr"],
+        "simclr": {"pretrained": "other", "reference": reference},
+    }
+    here = make_plan(raw, tmp_path).config_here
+    assert here.simclr.pretrained == tmp_path / "other"
+    assert here.simclr.reference.trusted == tmp_path / "lists" / "trusted.tsv"
+    assert here.evaluation.truth == tmp_path / "truth.csv"
+
+
 def test_the_mark_depends_on_the_cohort_section_alone(tmp_path: Path) -> None:
     plan = make_plan(CONFIG, tmp_path)
     other_score = make_plan({**CONFIG, "score": {"foreground_percentile": 98}}, tmp_path)

@@ -30,7 +30,10 @@ def make_model(results: Path, model_id: str, *series: str) -> Path:
     for name in ("config.json", "metrics.json"):
         (folder / name).write_text('{"a": 1}')
     (folder / "bank" / "bank.safetensors").write_bytes(content)
-    strata = [{"references": [{"series_id": one} for one in series]}]
+    strata = [
+        {"references": [{"series_id": one} for one in series[:1]]},  # as older versions wrote it
+        {"references": [], "dropped": [{"series_id": one} for one in series[1:]]},
+    ]
     (folder / "bank" / "bank.json").write_text(json.dumps({"sha256": digest, "strata": strata}))
     note_made_from(folder / "bank", "0a")
     caches = results / "embeddings" / "simclr" / model_id

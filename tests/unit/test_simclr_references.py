@@ -18,10 +18,36 @@ def written(tmp_path, text):
     return path
 
 
-def test_lines_that_a_person_refused_are_left_out(tmp_path):
+def test_a_line_says_what_a_person_thinks_of_it(tmp_path):
     path = written(tmp_path, HEADER + "a\t0\tyes\nb\t\t\nc\tn/a\tn/a\nd\t2\tno\n\n")
-    found = [(one.series_id, one.volume, one.line, one.is_confirmed) for one in read_list(path)]
-    assert found == [("a", 0, 2, True), ("b", None, 3, False), ("c", None, 4, False)]
+    found = [(one.series_id, one.volume, one.line, one.confirmed) for one in read_list(path)]
+    assert found == [
+        ("a", 0, 2, True), ("b", None, 3, None), ("c", None, 4, None), ("d", 2, 5, False),
+    ]  # fmt: skip
+
+
+LINES = (
+    "a\t0\tyes", "a\tn/a\tn/a", "b\tn/a\tyes", "b\t1\tno", "c\t0\tno", "c\t0\tyes", "d\t0\t",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_outweighs_yes_and_yes_outweighs_nothing_in_any_order(tmp_path, order):
+    path = written(tmp_path, HEADER + "\n".join(LINES[::order]) + "\n")
+    rows = volumes([{"series_id": name, "volume": v} for name in "abcd" for v in (0, 1)])
+    found, notes = resolve_list(path, read_list(path), rows, STRATUM, strict=False)
+    assert {(one.series_id, one.volume): one.is_confirmed for one in found} == {
+        ("a", 0): True, ("a", 1): False, ("b", 0): True, ("d", 0): False,
+    }  # fmt: skip
+    assert notes == []
+
+
+def test_a_refused_line_may_name_what_is_not_there(tmp_path):
+    path = written(tmp_path, HEADER + "gone\t0\tno\na\t0\tyes\n")
+    found, notes = resolve_list(
+        path, read_list(path), volumes([{"series_id": "a"}]), STRATUM, strict=True
+    )
+    assert ([one.series_id for one in found], notes) == (["a"], [])
 
 
 @pytest.mark.parametrize(("strict", "confirmed"), [(False, ["a"]), (True, ["a", "b"])])
@@ -188,6 +214,20 @@ def test_ordinary_volumes_are_proposed_as_often_as_the_best():
     assert 0.4 < np.mean(places) < 0.6
     assert min(places) < 0.1
     assert max(places) > 0.9
+
+
+def test_who_has_many_volumes_is_drawn_no_more_often():
+    many = [
+        row | {"series_id": f"{row['series_id']}_{number}", "volume": number}
+        for row in rated(n=600)
+        for number in range(20 if int(row["subject"]) % 2 else 1)
+    ]
+    drawn = [
+        int(row["subject"]) % 2
+        for seed in range(4)
+        for row in proposed(many, 30, seed=seed).to_pylist()
+    ]
+    assert 0.35 < np.mean(drawn) < 0.65
 
 
 def test_another_seed_draws_others():

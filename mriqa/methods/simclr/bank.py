@@ -64,13 +64,23 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A listed HQ volume that is no reference, as the others give it this quality_score."""
+
+    series_id: str
+    volume: int
+    subject: str
+    quality: float
+
+
+@dataclass(frozen=True)
 class StratumBank:
     """The n references of one stratum, with embeddings of length d.
 
     `volumes` (n, d); `slices` (m, d) those of all references one after the other, `counts` (n) of
     each, `places` (m) where in the body each slice lies, 0 to 1. `calibration` and `auc`, that of
     its LQ against its HQ references (each judged without its own subject), are None only while
-    they are being fitted.
+    they are being fitted. `dropped` are doubtful ones, the worst first (`fitting`).
     """
 
     stratum: str
@@ -81,6 +91,7 @@ class StratumBank:
     counts: NDArray[np.int64]
     calibration: Calibration | None = None
     auc: float | None = None
+    dropped: tuple[Dropped, ...] = ()
 
     @cached_property
     def people(self) -> People:
@@ -111,6 +122,11 @@ class StratumBank:
     def subjects(self) -> frozenset[str]:
         """Subjects that references are of."""
         return frozenset(one.person.subject for one in self.references)
+
+    @property
+    def listed_subjects(self) -> frozenset[str]:
+        """These, and the subjects of what was dropped."""
+        return self.subjects | {one.subject for one in self.dropped}
 
     @cached_property
     def owner(self) -> NDArray[np.intp]:
@@ -172,6 +188,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
                 "references": references,
                 "calibration": calibration,
                 "auc": one.auc,
+                "dropped": [asdict(dropped) for dropped in one.dropped],
             }
         )
     content = save(tensors)
@@ -243,6 +260,7 @@ def _stratum(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Stra
         **arrays,
         calibration=None if calibration is None else Calibration.from_json(calibration),
         auc=described["auc"],
+        dropped=tuple(Dropped(**one) for one in described["dropped"]),
     )
 
 

@@ -70,13 +70,24 @@ def build_bank(
         if n_subjects < section.min_references:
             too_few[stratum] = n_subjects
             continue
-        kept = without_doubtful(stratum_bank(stratum, members), confirmed, section)
-        strata[stratum] = kept.bank
-        told.extend(map(str, kept.dropped))
+        whole = stratum_bank(stratum, members)
+        strata[stratum] = without_doubtful(whole, confirmed, section)
     bank = Bank(model_id, precision, stratum_columns, section, strata, too_few, tuple(told))
-    for line in (*told, *_too_weak(bank)):
+    for line in (*told, *_doubtful(bank), *_too_weak(bank)):
         sys.stderr.write(line + "\n")
     return bank
+
+
+def _doubtful(bank: Bank) -> Iterator[str]:
+    least = bank.section.least_quality
+    for name, one in bank.strata.items():
+        for dropped in one.dropped:
+            yield (
+                f"{dropped.series_id} {dropped.volume}: listed, but not used: the other references "
+                f"of {name} give it a quality_score of {dropped.quality:.3f} "
+                f"(simclr.reference.least_quality is {least:g}); write `confirmed` yes if it is "
+                "good, no if it is not"
+            )
 
 
 def _too_weak(bank: Bank) -> Iterator[str]:

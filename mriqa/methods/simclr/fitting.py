@@ -4,13 +4,13 @@ Every reference is judged without those of its own subject.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.config import ReferenceSection
-from mriqa.methods.simclr.bank import Reference, StratumBank, count_subjects, is_strong, subset
+from mriqa.methods.simclr.bank import Dropped, StratumBank, count_subjects, is_strong, subset
 from mriqa.methods.simclr.calibration import calibrate
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.whitening import HQ
@@ -21,82 +21,68 @@ ROUNDS = 2
 drop what is only rare."""
 
 
-@dataclass(frozen=True)
-class Doubtful:
-    """An HQ reference that is not used, and the quality_score that the others give it."""
-
-    reference: Reference
-    quality: float
-    least: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.reference.name}: the other references of its stratum give it a quality_score "
-            f"of {self.quality:.2f} (simclr.reference.least_quality is {self.least:g}): proposed, "
-            "but not used; look at it, and write `confirmed` yes in its line if it is good"
-        )
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A calibrated bank, and the HQ references that were dropped for it with their copies."""
-
-    bank: StratumBank
-    dropped: tuple[Doubtful, ...]
-
-
 def without_doubtful(
     bank: StratumBank, confirmed: Collection[tuple[str, int]], section: ReferenceSection
-) -> Kept:
-    """`bank` calibrated, without the HQ references that the others would not pass.
+) -> StratumBank:
+    """`bank` calibrated, without the HQ references that the others doubt.
 
-    [P] The metrics propose what they see no fault in, which may be bad all the same. Those that
-    get a quality_score below `least_quality` are dropped with their copies, the worst first, twice
+    [P] The metrics propose what they see no fault in, which may be bad all the same. Those that get
+    a quality_score below `least_quality` are dropped with their copies, the worst first, twice
     over; but none of `confirmed` (series_id, volume), and references of `min_references` subjects
-    stay. A bank too weak to rate judges its own no better: it drops none.
+    stay. A bank too weak to rate judges its own no better: it drops none. `dropped` says what the
+    references that are left give them.
     """
     margins = judged_margins(bank, section)
     fitted = _fitted(bank, margins, section)
-    dropped: list[Doubtful] = []
+    gone: set[tuple[str, int]] = set()
     for _ in range(ROUNDS):
         doubtful = _doubtful(fitted, margins, confirmed, section)
         if not doubtful:
             break
-        dropped += doubtful
-        names = {(one.reference.series_id, one.reference.volume) for one in doubtful}
-        marks = [(one.series_id, one.volume) not in names for one in fitted.references]
-        rest = subset(fitted, np.array(marks))
+        gone |= doubtful
+        kept = [(one.series_id, one.volume) not in doubtful for one in fitted.references]
+        rest = subset(fitted, np.array(kept))
         margins = judged_margins(rest, section)
         fitted = _fitted(rest, margins, section)
-    return Kept(fitted, tuple(dropped))
+    return replace(fitted, dropped=_judged(bank, gone, fitted, section))
 
 
 def _doubtful(
     bank: StratumBank, margins: Floats, confirmed: Collection[tuple[str, int]],
     section: ReferenceSection,
-) -> list[Doubtful]:  # fmt: skip
-    """The worst first, no more than leave `min_references` subjects."""
+) -> set[tuple[str, int]]:  # fmt: skip
+    """(series_id, volume) of the worst; so many that `min_references` subjects are left."""
     assert bank.calibration is not None
     if not is_strong(bank.auc, section.min_auc):
-        return []
-    scored = zip(bank.calibration.quality(margins).tolist(), bank.references, strict=True)
+        return set()
+    quality = bank.calibration.quality(margins).tolist()
     below = [
-        Doubtful(one, quality, section.least_quality)
-        for quality, one in scored
-        if one.family is None
-        and quality < section.least_quality
-        and (one.series_id, one.volume) not in confirmed
+        (one_quality, one.order, (one.series_id, one.volume))
+        for one_quality, one in zip(quality, bank.references, strict=True)
+        if one.family is None and one_quality < section.least_quality
     ]
-    below.sort(key=lambda one: (one.quality, one.reference.order))
-    left, taken = list(bank.references), []
-    for one in below:
-        own = one.reference.series_id, one.reference.volume
-        rest = [other for other in left if (other.series_id, other.volume) != own]
-        if count_subjects(rest) < section.min_references:
-            break
-        left = rest
-        taken.append(one)
+    taken: set[tuple[str, int]] = set()
+    for *_, name in sorted(below):
+        more = taken | {name}
+        left = [one for one in bank.references if (one.series_id, one.volume) not in more]
+        if name not in confirmed and count_subjects(left) >= section.min_references:
+            taken = more
     return taken
+
+
+def _judged(
+    whole: StratumBank, gone: Collection[tuple[str, int]], bank: StratumBank,
+    section: ReferenceSection,
+) -> tuple[Dropped, ...]:  # fmt: skip
+    """What `bank` gives those of `whole` that are `gone`, the worst first."""
+    assert bank.calibration is not None
+    judge, found = Judge(bank, section), []
+    for one, embedding in zip(whole.references, whole.volumes, strict=True):
+        if one.family is None and (one.series_id, one.volume) in gone:
+            margin = judge.embedded(embedding, one.person).similarities.margin_whitened
+            quality = float(bank.calibration.quality(margin)[0])
+            found.append(Dropped(one.series_id, one.volume, one.person.subject, quality))
+    return tuple(sorted(found, key=lambda one: (one.quality, one.series_id, one.volume)))
 
 
 def calibrated(bank: StratumBank, section: ReferenceSection) -> StratumBank:

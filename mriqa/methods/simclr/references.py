@@ -27,12 +27,16 @@ PROPOSED_SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class Listed:
-    """A line of the list that is to be used; `volume` None: all volumes of the series."""
+    """A line of the list; `volume` None: all volumes of the series; `confirmed` None: not said."""
 
     series_id: str
     volume: int | None
     line: int
-    is_confirmed: bool = False
+    confirmed: bool | None = None
+
+    def names(self, row: dict[str, Any]) -> bool:
+        """Whether the volume of this row is meant."""
+        return row["series_id"] == self.series_id and self.volume in (None, row["volume"])
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class HqVolume:
 
 
 def read_list(path: Path) -> list[Listed]:
-    """The lines of a list of references, without those that a person has marked `confirmed` no.
+    """The lines of a list of references, also those that a person has marked `confirmed` no.
 
     A tab-separated table with a header; `series_id` is needed, `volume` and `confirmed` are
     looked at, others not. Raises UserError naming line, column and value that cannot be used.
@@ -68,11 +72,10 @@ def read_list(path: Path) -> list[Listed]:
         raise UserError(
             f"{path}: line 1: no column series_id; a tab-separated header is needed, found: {found}"
         )
-    rows = [_listed(path, reader.line_num, row) for row in reader if any(row.values())]
-    return [row for row in rows if row is not None]
+    return [_listed(path, reader.line_num, row) for row in reader if any(row.values())]
 
 
-def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed | None:
+def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed:
     values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
     if values["series_id"] in UNKNOWN:
         raise UserError(f"{path}: line {line}: column series_id: {values['series_id']!r} is no id")
@@ -81,8 +84,6 @@ def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed | None:
         raise UserError(
             f"{path}: line {line}: column confirmed: {confirmed!r} must be yes, no or n/a"
         )
-    if not CONFIRMED.get(confirmed, True):
-        return None
     volume = values.get("volume", "")
     if volume not in UNKNOWN and not (volume.isascii() and volume.isdecimal()):
         raise UserError(
@@ -90,7 +91,7 @@ def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed | None:
             "n/a for all volumes of the series"
         )
     number = None if volume in UNKNOWN else int(volume)
-    return Listed(values["series_id"], number, line, CONFIRMED.get(confirmed, False))
+    return Listed(values["series_id"], number, line, CONFIRMED.get(confirmed))
 
 
 def resolve_list(
@@ -99,26 +100,32 @@ def resolve_list(
     """The listed volumes that can be references, and a sentence for each line that cannot.
 
     `volumes` are the rows of the listed series, of `add_strata`, with the cohort's columns. What
-    failed, was excluded or withdrawn, or cannot be compared, is left out. So is an unknown series
-    or volume, unless `strict` (a list of trusted scans, all confirmed): then UserError names all of
-    them.
+    failed, was excluded or withdrawn, or cannot be compared, is left out; so is, whatever other
+    lines say, what a line refuses. So is an unknown series or volume, unless `strict` (a list of
+    trusted scans, all confirmed): then UserError names all of them.
     """
     usable = pc.and_(pc.equal(volumes["status"], "ok"), comparable(volumes, stratum)).to_pylist()
     rows_of: dict[str, list[tuple[dict[str, Any], bool]]] = defaultdict(list)
     for row, is_usable in zip(volumes.to_pylist(), usable, strict=True):
         rows_of[row["series_id"]].append((row, is_usable))
+    lines_of: dict[str, list[Listed]] = defaultdict(list)
+    for one in listed:
+        lines_of[one.series_id].append(one)
     found: dict[tuple[str, int], HqVolume] = {}
     notes, unknown = [], []
     for one in listed:
+        if one.confirmed is False:
+            continue
         rows = rows_of.get(one.series_id, [])
-        chosen = [row for row in rows if one.volume in (None, row[0]["volume"])]
+        chosen = [row for row in rows if one.names(row[0])]
         if not chosen and (not rows or rows[0][0]["volume"] is not None):
             what = "series" if not rows else f"volume {one.volume} of"
             unknown.append(f"{path}: line {one.line}: no {what} {one.series_id} in this cohort")
         for row, is_usable in chosen or rows[:1]:
-            if is_usable:
-                found[row["series_id"], row["volume"]] = _hq_volume(row, strict or one.is_confirmed)
-            else:
+            said = {other.confirmed for other in lines_of[one.series_id] if other.names(row)}
+            if is_usable and False not in said:
+                found[row["series_id"], row["volume"]] = _hq_volume(row, strict or True in said)
+            elif not is_usable:
                 notes.append(f"{path}: line {one.line}: {_why_not(row)}; it is no reference")
     if strict and unknown:
         raise UserError("\n".join(unknown))
@@ -152,14 +159,15 @@ def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) 
     allowed = pc.is_in(rated["split"], value_set=pa.array(PROPOSED_SPLITS))
     wanted = pc.and_(pc.and_(pc.fill_null(good, False), allowed), comparable(rated, stratum))
     rows = rated.filter(wanted).select([*COLUMNS[:-1]]).to_pylist()
-    rows.sort(key=lambda row: _drawn(row, section.seed))
-    kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    taken: set[tuple[str, str]] = set()
+    rows.sort(key=lambda row: (row["series_id"], row["volume"]))
+    of_subject: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        person = (row["stratum"], row["subject"])
-        if person not in taken and len(kept[row["stratum"]]) < section.proposed:
-            taken.add(person)
-            kept[row["stratum"]].append(row)
+        of_subject[row["stratum"], row["subject"]].append(row)
+    kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    # by one volume each: who has many is not drawn more often
+    for own in sorted(of_subject.values(), key=lambda own: _drawn(own[0], section.seed)):
+        if len(kept[own[0]["stratum"]]) < section.proposed:
+            kept[own[0]["stratum"]].append(min(own, key=lambda row: _drawn(row, section.seed)))
     schema = pa.schema([rated.schema.field(name) for name in COLUMNS[:-1]])
     best_first = [
         sorted(kept[name], key=lambda row: -row["quality_score"]) for name in sorted(kept)
