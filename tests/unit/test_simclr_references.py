@@ -199,6 +199,13 @@ def test_of_what_the_metrics_pass_some_are_drawn_one_a_subject_never_of_the_test
         assert all(row["rating"] == "pass" and not row["flag"] for row in own)
         scores = [row["quality_score"] for row in own]
         assert scores == sorted(scores, reverse=True)
+        for row in own:  # of a person scanned twice, the better scan
+            assert row["quality_score"] == max(
+                other["quality_score"] or 0
+                for other in rows
+                if (other["subject"], other["stratum"]) == (row["subject"], stratum)
+                and not other["flag"]
+            )
 
 
 def test_ordinary_volumes_are_proposed_as_often_as_the_best():

@@ -152,8 +152,9 @@ def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) 
     """Volumes that the metrics see no fault in, for the list (COLUMNS but `confirmed`).
 
     `rated` are volumes of `rate_volumes` with the cohort's columns. Of each stratum at most
-    `section.proposed`, one a subject, of PROPOSED_SPLITS, rated `pass` without a flag, drawn by the
-    seed: the best alone would make whoever is ordinary look bad. Listed the best first.
+    `section.proposed` subjects of PROPOSED_SPLITS, drawn by the seed, with their best volume that
+    is rated `pass` without a flag. Not the best subjects: these would make whoever is ordinary look
+    bad. Listed the best first.
     """
     good = pc.and_(pc.equal(rated["rating"], "pass"), pc.invert(pc.fill_null(rated["flag"], True)))
     allowed = pc.is_in(rated["split"], value_set=pa.array(PROPOSED_SPLITS))
@@ -167,7 +168,7 @@ def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) 
     # by one volume each: who has many is not drawn more often
     for own in sorted(of_subject.values(), key=lambda own: _drawn(own[0], section.seed)):
         if len(kept[own[0]["stratum"]]) < section.proposed:
-            kept[own[0]["stratum"]].append(min(own, key=lambda row: _drawn(row, section.seed)))
+            kept[own[0]["stratum"]].append(max(own, key=lambda row: row["quality_score"]))
     schema = pa.schema([rated.schema.field(name) for name in COLUMNS[:-1]])
     best_first = [
         sorted(kept[name], key=lambda row: -row["quality_score"]) for name in sorted(kept)
