@@ -1,6 +1,7 @@
 """Folders of a private Ray on other nodes: removed, asked for again, or told."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def cluster(tmp_path, monkeypatch):
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    ray = PrivateRay("run", NODES[0], 20_000, tmp_path / "ray", tmp_path / "token")
+    # a name of its own: stopping kills all processes that carry it, also another test's
+    run = secrets.token_hex(8)
+    ray = PrivateRay(run, NODES[0], 20_000, tmp_path / "ray", tmp_path / "token")
     return Cluster(ray, NODES, tmp_path, 1)
 
 

@@ -148,6 +148,7 @@ def test_a_second_run_refuses_and_the_first_finishes(cohort: Cohort) -> None:
     make_due(cohort)
     first = cohort.start()
     wait_for(lambda: read_owner(cohort.results / LOCK_NAME) is not None, first)
+    first.send_signal(signal.SIGSTOP)  # else it may be done before the others have begun
     refusal = cohort.run(status=2)
     assert f"process {first.pid} on" in refusal
     assert "works on this folder" in refusal
@@ -155,6 +156,7 @@ def test_a_second_run_refuses_and_the_first_finishes(cohort: Cohort) -> None:
     # plain snakemake is refused as well, by our lock or by its own
     refusal = cohort.snakemake("--profile", LOCAL, status=1)
     assert "works on this folder" in refusal or "cannot be locked" in refusal
+    first.send_signal(signal.SIGCONT)
     output = first.communicate(timeout=300)[0]
     assert first.returncode == 0, output
     assert cohort.tables() == expected
