@@ -77,7 +77,7 @@ class ReferenceSection(Section):
     )
     least_quality: Fraction = Field(
         0.8,
-        description="A proposed HQ volume that the other references give a smaller quality_score "
+        description="A listed HQ volume that the other references give a smaller quality_score "
         "is not used, unless its line says `confirmed` yes; 0: all are.",
     )
     families: tuple[ArtifactFamily, ...] = Field(
