@@ -23,15 +23,7 @@ class Indexed:
     pins: tuple[Pin | Import, ...]
 
     def __str__(self) -> str:
-        return "\n".join([str(self.summary), *(describe_pin(pin) for pin in self.pins)])
-
-
-def describe_pin(pin: Pin | Import) -> str:
-    """`simclr: 312 series to learn from (results/training/simclr-0a….parquet), pinned now`."""
-    if isinstance(pin, Import):
-        return str(pin)
-    when = "pinned now" if pin.written else "pinned before"
-    return f"{pin.method}: {pin.n_series} series to learn from ({pin.path}), {when}"
+        return "\n".join([str(self.summary), *map(str, self.pins)])
 
 
 def index_alone(config: Config) -> Indexed:

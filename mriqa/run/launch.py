@@ -17,7 +17,7 @@ from mriqa.config import Config, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.processes import stopped_by_signals
 from mriqa.run.display import Display
-from mriqa.run.index import describe_pin, index_results
+from mriqa.run.index import index_results
 from mriqa.run.learned import Learned
 from mriqa.run.lock import TOKEN_VARIABLE, RunLock, end_processes, hold, run_processes
 from mriqa.run.monitor import FailedJob, Monitor
@@ -70,7 +70,7 @@ def _check_files(config: Config) -> None:
     for method in config.methods:
         learned = Learned(config, Path())
         if (source := learned.imported(method)) is not None:
-            imported_id(method, source)
+            imported_id(method, source)  # raises where no model is
         trusted = learned.reference(method).trusted
         if trusted is not None and not trusted.is_file():
             raise ConfigError(
@@ -150,7 +150,7 @@ def _prepare(config: Config, lock: RunLock) -> None:
         say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")
     for pin in indexed.pins:
         if pin.written:
-            say(f"index: {describe_pin(pin)}")
+            say(f"index: {pin}")
     for sentence in said:
         say(sentence)
     memory_mb = {

@@ -46,12 +46,20 @@ class PinnedSeries:
 
 @dataclass(frozen=True)
 class Pin:
-    """A pinned list; `written` if this call wrote it."""
+    """A pinned list; `written` if this call wrote it.
+
+    As a string: `simclr: 312 series to learn from (results/training/simclr-0a….parquet), pinned
+    now`.
+    """
 
     method: str
     path: Path
     n_series: int
     written: bool
+
+    def __str__(self) -> str:
+        when = "pinned now" if self.written else "pinned before"
+        return f"{self.method}: {self.n_series} series to learn from ({self.path}), {when}"
 
 
 class Selection(Protocol):

@@ -43,7 +43,7 @@ class Listed:
 class HqVolume:
     """A high-quality reference volume that is there and comparable.
 
-    `is_confirmed`: a person says that it is good; else the metrics alone do.
+    `is_confirmed`: a person says that it is good; else it is only listed.
     """
 
     series_id: str
