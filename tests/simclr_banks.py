@@ -8,6 +8,8 @@ from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Person, fixed_number
 
 LENGTH = 12
+N_FINAL = 9
+"""Of the network's output, in which both families are seen; the rest of other stages."""
 N_SLICES = 5
 SECTION = ReferenceSection(per_class=4, min_references=2)
 FAMILIES = ("noise", "ghosting")
@@ -21,7 +23,7 @@ def embedding(rng, anatomy, severity, family=None) -> VolumeEmbedding:
         slices[:, 3 + FAMILIES.index(family)] += 4 * severity
     body = np.ones(N_SLICES, dtype=bool)
     body[0] = False
-    return VolumeEmbedding(slices.astype(np.float16), body)
+    return VolumeEmbedding(slices.astype(np.float16), body, N_FINAL)
 
 
 def made_bank(n_subjects=8, copies=3, seed=0, spread=0.3) -> StratumBank:
@@ -52,6 +54,7 @@ def bank_of(references, embedded) -> StratumBank:
         np.concatenate([one.slices[one.is_body] for one in embedded]),
         np.concatenate([one.places[one.is_body] for one in embedded]),
         np.array([one.is_body.sum() for one in embedded]),
+        embedded[0].n_final,
     )
 
 
@@ -61,5 +64,6 @@ def reordered(bank: StratumBank, order) -> StratumBank:
     rows = np.concatenate([np.arange(first[i], first[i] + bank.counts[i]) for i in order])
     return StratumBank(
         bank.stratum, tuple(bank.references[i] for i in order), bank.volumes[list(order)],
-        bank.slices[rows], bank.places[rows], bank.counts[list(order)], bank.calibration,
+        bank.slices[rows], bank.places[rows], bank.counts[list(order)],
+        bank.n_final, bank.calibration,
     )  # fmt: skip

@@ -61,7 +61,7 @@ def stratum_bank(rows: list[dict], stratum: str, seed: int) -> StratumBank:
     return StratumBank(
         stratum, tuple(references), rng.normal(size=(count, 4)).astype(np.float32),
         rng.normal(size=(count, 4)).astype(np.float32), np.zeros(count, np.float32),
-        np.ones(count, np.int64), calibrate(margins, severities, REFERENCE.good_share), 0.91,
+        np.ones(count, np.int64), 4, calibrate(margins, severities, REFERENCE.good_share), 0.91,
         (Dropped(f"doubted_{stratum}", 1, "doubted", 0.5 - 0.2 * seed),),
     )  # fmt: skip
 

@@ -126,6 +126,11 @@ class Resized:
     encoder: Encoder
     side_px: int
 
+    @property
+    def n_final(self) -> int:
+        """Of an embedding's values the last so many are the network's output."""
+        return self.encoder.n_final
+
     def encode(self, volume: NDArray[np.float32], upper: float) -> NDArray[np.float32]:
         """Embeddings (z, d) of the slices of `volume` (z, y, x), `upper` becoming 1."""
         clean = np.nan_to_num(volume, nan=0.0, posinf=0.0, neginf=0.0)

@@ -214,7 +214,7 @@ def test_the_second_protocol_judges_by_other_subjects_only(run):
         for one in content["auc"]
         if (one["kind"], one["seed"], one["bank"], one["unit"]) == ("trained", 0, "own", "volume")
     }
-    assert own["whitened"]["auc"] > 0.9
+    assert own["whitened"]["auc"] > 0.8
     assert own["whitened"]["paired"] == 1.0
     assert own["whitened"]["n_pairs"] == 4
     assert {one["bank"] for one in content["auc"]} == {"own", "T1w/none"}

@@ -56,7 +56,7 @@ def test_the_model_folder_holds_the_trained_encoder(cohort, trained):
     assert folder.weights.keys() == untrained.keys()  # the projection head is not in it
     assert not torch.equal(folder.weights["conv1.weight"], untrained["conv1.weight"])
     embedded = open_network(trained, TRAINING).encode(image(0), 400.0)
-    assert embedded.shape == (8, 512)
+    assert embedded.shape == (8, 960)
 
 
 def test_killed_and_started_again_it_is_the_same_model(cohort, trained):

@@ -12,7 +12,7 @@ from mriqa.rating import score
 KNOWN = {
     "convert": (1, "778112bec9dc"),
     "score": (3, "24588b76d8cb"),
-    "simclr": (3, "faa5f44142c9"),
+    "simclr": (4, "faa5f44142c9"),
 }
 
 

@@ -132,7 +132,8 @@ def test_a_bank_below_its_least_auc_does_not_rate():
 
 def embedding(seed=0, depth=4):
     rng = np.random.default_rng(seed)
-    return VolumeEmbedding(rng.normal(0, 1, (depth, 8)).astype(np.float16), np.arange(depth) > 0)
+    slices = rng.normal(0, 1, (depth, 8)).astype(np.float16)
+    return VolumeEmbedding(slices, np.arange(depth) > 0, 5)
 
 
 def test_cached_embeddings_come_back_if_source_and_maker_are_the_same(tmp_path):

@@ -16,7 +16,7 @@ from mriqa.methods.simclr.embed import (
     spread_over_body,
 )
 from mriqa.methods.simclr.network import Network, make_network, open_network
-from mriqa.training.encoders import make_encoder
+from mriqa.training.encoders import EMBEDDING, make_encoder
 from mriqa.training.views import prepare
 
 UPPER = 400.0
@@ -36,10 +36,22 @@ def encoder():
 
 
 def slow(encoder, volume):
-    """Slice by slice, float32, nothing folded."""
-    with torch.inference_mode():
-        parts = [encoder(torch.from_numpy(prepare(one, UPPER, 0.3))[None, None]) for one in volume]
-    return torch.cat(parts).numpy()
+    """Slice by slice, float32, nothing folded: what each stage gives, then the encoder's output."""
+    seen = []
+    hooks = [
+        getattr(encoder, f"layer{number}").register_forward_hook(lambda *of: seen.append(of[2]))
+        for number in (1, 2, 3, 4)
+    ]
+    rows = []
+    for one in volume:
+        seen.clear()
+        with torch.inference_mode():
+            output = encoder(torch.from_numpy(prepare(one, UPPER, 0.3))[None, None])
+        means = [stage.numpy().mean(axis=(2, 3), dtype=np.float64) for stage in seen]
+        rows.append(np.concatenate([*means[:-1], output.numpy()], axis=1))
+    for hook in hooks:
+        hook.remove()
+    return np.concatenate(rows)
 
 
 def test_the_folded_network_gives_the_encoders_embeddings(encoder):
@@ -64,15 +76,17 @@ def test_chunks_change_nothing(encoder, monkeypatch):
     monkeypatch.setattr(network, "CHUNK_PIXELS", 3 * volume[0].size)
     np.testing.assert_allclose(made.encode(volume, UPPER), whole, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(network, "CHUNK_PIXELS", 1)
-    assert made.encode(volume, UPPER).shape == (8, 512)
+    assert made.encode(volume, UPPER).shape == (8, 64 + 128 + 256 + 512)
+    assert made.n_final == 512
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnet50"])
-def test_other_encoders_are_folded_as_well(name):
+def test_other_encoders_are_folded_and_read_out_as_well(name):
     other = make_encoder(name, seed=0).eval()
     volume = image(0)[:2]
     found = Network(other, 0.3, "cpu", "float32").encode(volume, UPPER)
     np.testing.assert_allclose(found, slow(other, volume), rtol=1e-3, atol=1e-4)
+    assert Network(other, 0.3, "cpu", "float32").n_final == EMBEDDING[name]
 
 
 def test_the_encoder_given_is_left_as_it_was(encoder):
@@ -107,7 +121,7 @@ def test_a_volume_is_the_mean_of_its_body_slices():
     rng = np.random.default_rng(0)
     slices = rng.normal(0, 1, (6, 4)).astype(np.float16)
     body = np.array([False, True, True, False, True, False])
-    found = VolumeEmbedding(slices, body)
+    found = VolumeEmbedding(slices, body, 3)
     np.testing.assert_allclose(found.volume, slices[[1, 2, 4]].astype(float).mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.places, [0, 0, 1 / 3, 2 / 3, 1, 1], rtol=1e-6)
 
@@ -142,6 +156,8 @@ def test_intensities_of_a_copy_are_measured_as_those_of_a_stored_volume():
 
 def test_an_embedding_that_is_no_number_is_an_error():
     class Broken:
+        n_final = 4
+
         def encode(self, volume, upper):
             return np.full((len(volume), 4), 1e6, np.float32)
 

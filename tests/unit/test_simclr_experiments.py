@@ -70,7 +70,7 @@ def bank(n=6, families=("noise", "ghosting")):
         "A": StratumBank(
             "A", tuple(references), rng.normal(size=(count, 8)).astype(np.float32),
             rng.normal(size=(2 * count, 8)).astype(np.float32),
-            np.zeros(2 * count, np.float32), np.full(count, 2),
+            np.zeros(2 * count, np.float32), np.full(count, 2), 8,
         )
     }  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_who_alone_has_references_of_a_class_is_not_judged():
     made = design(2, strata="A")
     rng = np.random.default_rng(0)
     embeddings = {
-        item: VolumeEmbedding(rng.normal(0, 1, (3, 8)).astype(np.float16), np.ones(3, bool))
+        item: VolumeEmbedding(rng.normal(0, 1, (3, 8)).astype(np.float16), np.ones(3, bool), 8)
         for item in made.items
     }
     banks, section = {"A": subset(whole, kept)}, ReferenceSection(min_references=2)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from simclr_banks import N_SLICES, SECTION, embedding, made_bank, reordered
+from simclr_banks import N_FINAL, N_SLICES, SECTION, embedding, made_bank, reordered
 
 from mriqa.config import ReferenceSection
 from mriqa.methods.simclr.bank import LEAST_SEVERE, subset
@@ -18,7 +18,8 @@ STRANGER = Person("stranger", "F", 170.0, 66.0)
 
 
 def cosine(a, b):
-    """By loops."""
+    """Of the network's output, by loops."""
+    a, b = a[-N_FINAL:], b[-N_FINAL:]
     dot = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
     return dot / math.sqrt(sum(float(x) ** 2 for x in a) * sum(float(y) ** 2 for y in b))
 
@@ -282,5 +283,5 @@ def test_a_volume_of_one_body_slice_can_be_judged(bank):
     slices = query().slices
     body = np.zeros(N_SLICES, dtype=bool)
     body[2] = True
-    found = Judge(bank, SECTION).slices(VolumeEmbedding(slices, body), STRANGER)
+    found = Judge(bank, SECTION).slices(VolumeEmbedding(slices, body, N_FINAL), STRANGER)
     assert np.isfinite(found.s_hq).sum() == 1

@@ -24,7 +24,7 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.methods.simclr.matching import People, Person
 from mriqa.methods.simclr.whitening import HQ, Embeddings
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""
 
 LEAST_SEVERITY = 0.2
@@ -78,7 +78,8 @@ class StratumBank:
     """The n references of one stratum, with embeddings of length d.
 
     `volumes` (n, d); `slices` (m, d) those of all references one after the other, `counts` (n) of
-    each, `places` (m) where in the body each slice lies, 0 to 1. `calibration` and `auc`, that of
+    each, `places` (m) where in the body each slice lies, 0 to 1. The last `n_final` of the d values
+    are the network's output, which the paper's rule takes. `calibration` and `auc`, that of
     its LQ against its HQ references (each judged without its own subject), are None only while
     they are being fitted. `dropped` are doubtful ones, the worst first (`fitting`).
     """
@@ -89,6 +90,7 @@ class StratumBank:
     slices: Embeddings
     places: NDArray[np.float32]
     counts: NDArray[np.int64]
+    n_final: int
     calibration: Calibration | None = None
     auc: float | None = None
     dropped: tuple[Dropped, ...] = ()
@@ -186,6 +188,7 @@ def write_bank(folder: Path, bank: Bank) -> None:
             {
                 "stratum": name,
                 "references": references,
+                "n_final": one.n_final,
                 "calibration": calibration,
                 "auc": one.auc,
                 "dropped": [asdict(dropped) for dropped in one.dropped],
@@ -258,6 +261,7 @@ def _stratum(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Stra
         described["stratum"],
         tuple(references),
         **arrays,
+        n_final=described["n_final"],
         calibration=None if calibration is None else Calibration.from_json(calibration),
         auc=described["auc"],
         dropped=tuple(Dropped(**one) for one in described["dropped"]),

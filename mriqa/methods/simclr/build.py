@@ -143,4 +143,5 @@ def stratum_bank(stratum: str, members: Sequence[Embedded]) -> StratumBank:
         np.concatenate([one.embedding.slices[rows] for one, rows in pairs]),
         np.concatenate([one.embedding.places[rows] for one, rows in pairs]),
         np.array([np.count_nonzero(rows) for rows in usable], dtype=np.int64),
+        members[0].embedding.n_final,
     )

@@ -72,7 +72,7 @@ class EmbeddingCache:
 def _content(embeddings: dict[str, tuple[str, VolumeEmbedding]], maker: str) -> bytes:
     listed, slices, body = [], [], []
     for key, (fingerprint, embedding) in embeddings.items():
-        listed.append([key, fingerprint, len(embedding.is_body)])
+        listed.append([key, fingerprint, len(embedding.is_body), embedding.n_final])
         slices.append(embedding.slices)
         body.append(embedding.is_body)
     tensors: dict[str, NDArray[Any]] = {}
@@ -92,10 +92,10 @@ def _read(path: Path, maker: str) -> dict[str, tuple[str, VolumeEmbedding]]:
             slices, body = opened.get_tensor("slices"), opened.get_tensor("is_body")
     except (OSError, SafetensorError, ValueError):
         return {}
-    ends = np.cumsum([count for _, _, count in listed])
+    ends = np.cumsum([count for _, _, count, _ in listed])
     if ends[-1] != len(slices) or len(slices) != len(body):
         return {}
     return {
-        key: (fingerprint, VolumeEmbedding(slices[end - count : end], body[end - count : end]))
-        for (key, fingerprint, count), end in zip(listed, ends.tolist(), strict=True)
+        key: (fingerprint, VolumeEmbedding(slices[end - count : end], body[end - count : end], n))
+        for (key, fingerprint, count, n), end in zip(listed, ends.tolist(), strict=True)
     }

@@ -1,7 +1,8 @@
 """Embeddings of whole volumes: every slice at its own resolution through the encoder.
 
 [P] No resizing, as the energy of artifacts is in what it would throw away. A volume's embedding is
-the mean over its body slices. See docs/methods.md.
+the mean over its body slices. All stages of the network are kept: early ones see texture and noise,
+late ones shape. See docs/methods.md.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import PERCENTILES, IntensityCollector
 from mriqa.methods.simclr.whitening import Embeddings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it, and those of `bank` and `score`, when embeddings change: cached ones are not used."""
 
 UPPER_PERCENTILE = 99.5
@@ -26,10 +27,14 @@ LEAST_BODY = 0.25
 
 @dataclass(frozen=True)
 class VolumeEmbedding:
-    """`slices` (z, d) float16, one a slice; `is_body` (z): whether enough foreground is in it."""
+    """`slices` (z, d) float16, one a slice; `is_body` (z): whether enough foreground is in it.
+
+    The last `n_final` of the d values are the network's output, those before of its other stages.
+    """
 
     slices: NDArray[np.float16]
     is_body: NDArray[np.bool_]
+    n_final: int
 
     @cached_property
     def volume(self) -> Embeddings:
@@ -74,6 +79,11 @@ class Intensity:
 class Encoder(Protocol):
     """What turns prepared slices into embeddings."""
 
+    @property
+    def n_final(self) -> int:
+        """Of an embedding's values the last so many are the network's output."""
+        ...
+
     def encode(self, volume: NDArray[np.float32], upper: float) -> NDArray[np.float32]:
         """Embeddings (z, d) of the slices of `volume` (z, y, x), `upper` becoming 1."""
         ...
@@ -99,7 +109,7 @@ def embed_volume(
         stored = slices.astype(np.float16)
     if not np.isfinite(stored).all():
         raise SeriesError(ErrorCode.INTERNAL, f"{what}: its embedding is not finite")
-    return VolumeEmbedding(stored, is_body)
+    return VolumeEmbedding(stored, is_body, encoder.n_final)
 
 
 def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

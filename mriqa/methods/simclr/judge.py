@@ -96,7 +96,7 @@ class Judge:
         compared = self._for(person)
         chosen = compared.choose(person)
         query = np.asarray(embedding, np.float32)[None]
-        raw = _means(unit(query), compared.volumes, chosen)
+        raw = _means(compared.final(query), compared.volumes, chosen)
         whitened = compared.whiten.apply(levelled(query))
         margin = margin_of(whitened, *compared.means)
         hq, lq = (compared.nearest_to(whitened, rows).name for rows in compared.everyone)
@@ -110,7 +110,7 @@ class Judge:
         body, places = embedding.is_body, embedding.places[embedding.is_body]
         query = embedding.slices[body].astype(np.float32)
         table = compared.slice_table
-        values[:2, body] = _slice_means(unit(query), table, places, chosen)
+        values[:2, body] = _slice_means(compared.final(query), table, places, chosen)
         whitened = table.whiten.apply(levelled(query))
         values[2, body] = margin_of(whitened, *table.means_at(places))
         return Similarities(*values)
@@ -136,8 +136,12 @@ class _Compared:
         rows = np.concatenate(self.everyone)
         values = levelled(bank.volumes)
         self.whiten = whitening(values[rows], bank.labels[rows].tolist(), section.shrinkage)
-        self.volumes = unit(bank.volumes)
+        self.volumes = self.final(bank.volumes)
         self._whitened = self.whiten.apply(values)
+
+    def final(self, embeddings: Embeddings) -> Embeddings:
+        """Unit rows of the network's output alone, which the paper's rule takes."""
+        return final(embeddings, self.bank.n_final)
 
     @cached_property
     def families(self) -> list[Indices]:
@@ -197,11 +201,15 @@ class SliceTable:
         labels = bank.labels[bank.owner[used]].tolist()
         values = levelled(bank.slices)
         whiten = whitening(values[used], labels, shrinkage)
-        first = np.cumsum(bank.counts) - bank.counts
         return cls(
-            unit(bank.slices), whiten.apply(values), whiten, bank.places, first, bank.counts,
-            groups,
-        )  # fmt: skip
+            raw=final(bank.slices, bank.n_final),
+            whitened=whiten.apply(values),
+            whiten=whiten,
+            places=bank.places,
+            first=np.cumsum(bank.counts) - bank.counts,
+            counts=bank.counts,
+            groups=groups,
+        )
 
     def at(self, reference: int, places: NDArray[np.float32]) -> Indices:
         """Rows of the slices of one reference that are nearest to `places`."""
@@ -227,6 +235,11 @@ class SliceTable:
             return np.full_like(total, np.nan)
         total /= len(usable)
         return total
+
+
+def final(embeddings: Embeddings, n_final: int) -> Embeddings:
+    """Unit rows (n, n_final) of the last `n_final` values of each of `embeddings` (n, d)."""
+    return unit(embeddings[:, -n_final:])
 
 
 def _means(query: Embeddings, references: Embeddings, chosen: Chosen) -> tuple[Floats, Floats]:

@@ -1,8 +1,8 @@
 """The trained encoder as it scores: whole slices of any size, many at a time.
 
 Batch norms are folded into the convolutions before them, which changes nothing but the time; where
-the device gains, convolutions run in bfloat16 and channels-last. The mean over the image is taken
-in float32: in bfloat16 its last rounding alone would be 0.4% of the embedding.
+the device gains, convolutions run in bfloat16 and channels-last. The means over the image are taken
+in float32: in bfloat16 their last rounding alone would be 0.4% of the embedding.
 """
 
 import copy
@@ -26,6 +26,8 @@ from mriqa.training.views import prepare
 CHUNK_PIXELS = 2**19
 """Slices go through the encoder together up to so many pixels: some 150 MB of activations. More
 gain nothing on a CPU."""
+STEM = ("conv1", "bn1", "act", "maxpool")
+STAGES = ("layer1", "layer2", "layer3", "layer4")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -37,10 +39,20 @@ class Network:
         self._device = torch.device(device)
         self._dtype = PRECISIONS[precision]
         folded = fold_batch_norms(encoder).to(self._dtype)
-        self._module = place(folded, self._device, precision).eval()
+        stages = _StageMeans(folded)
+        self._n_final = stages.n_final
+        self._module = place(stages, self._device, precision).eval()
+
+    @property
+    def n_final(self) -> int:
+        """Of an embedding's values the last so many are the network's output."""
+        return self._n_final
 
     def encode(self, volume: NDArray[np.float32], upper: float) -> NDArray[np.float32]:
-        """Embeddings (z, d) of the slices of `volume` (z, y, x), `upper` becoming 1."""
+        """Embeddings (z, d) of the slices of `volume` (z, y, x), `upper` becoming 1.
+
+        The means over the image of all stages of the network, the last one's at the end.
+        """
         per_slice = volume.shape[1] * volume.shape[2]
         step = max(1, CHUNK_PIXELS // per_slice)
         parts = [
@@ -56,11 +68,28 @@ class Network:
         return embedded.float().cpu().numpy()
 
 
-class _MeanInFloat32(nn.Module):
-    """Global average pooling, whatever type comes in."""
+class _StageMeans(nn.Module):
+    """A MONAI ResNet read out after each of its stages: (n, 1, y, x) → (n, d) float32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*(getattr(network, name) for name in STEM))
+        self.stages = nn.ModuleList(getattr(network, name) for name in STAGES)
+
+    @property
+    def n_final(self) -> int:
+        """Channels of the last stage."""
+        last = self.stages[-1]
+        convolutions = [one for one in last.modules() if isinstance(one, nn.Conv2d)]
+        return convolutions[-1].out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().mean((2, 3))
+        x = self.stem(x)
+        means = []
+        for stage in self.stages:
+            x = stage(x)
+            means.append(x.mean((2, 3), dtype=torch.float32))
+        return torch.cat(means, 1)
 
 
 def fold_batch_norms(encoder: nn.Module) -> nn.Module:
@@ -74,7 +103,6 @@ def fold_batch_norms(encoder: nn.Module) -> nn.Module:
             for number in "123":
                 if hasattr(module, f"bn{number}"):
                     _fold(module, f"conv{number}", f"bn{number}")
-    folded.avgpool = _MeanInFloat32()
     return folded
 
 

@@ -30,7 +30,7 @@ from mriqa.methods.simclr.matching import Person
 from mriqa.progress import track
 from mriqa.tables.strata import NEEDED, add_strata, comparable
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when the numbers change: all jobs that rate with SimCLR then run again."""
 
 _OF_COHORT = ("contrast", "station", "scanner", "shard", "subject", "sex", "height_cm", "weight_kg")
