@@ -8,7 +8,7 @@ from mriqa.cli.arguments import Verbs, at_least_one
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add `run`, `query`, `demo-data`, `experiment`, `config` and `docs`."""
+    """Add `run`, `query`, `labels`, `demo-data`, `experiment`, `config` and `docs`."""
     extra = "what follows `--` goes to Snakemake, e.g. `-- --dry-run`"
     run = verbs.add_parser("run", help="index the cohort, then run all of it", epilog=extra)
     run.add_argument("config", type=Path)
@@ -18,9 +18,15 @@ def add_verbs(verbs: Verbs) -> None:
 
     query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
     query.add_argument("results", type=Path)
-    tables = "volumes, slices, subjects, failures, runs, cohort, index_problems"
+    tables = (
+        "volumes, slices, subjects, failures, runs, cohort, index_problems, labels, label_problems"
+    )
     query.add_argument("sql", help=f"tables: {tables}")
     query.set_defaults(verb=_query)
+
+    labels = verbs.add_parser("labels", help="check what raters said, and how far they agree")
+    labels.add_argument("config", type=Path, help="of an indexed cohort")
+    labels.set_defaults(verb=_labels)
 
     demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")
     demo.add_argument("out", type=Path)
@@ -68,6 +74,18 @@ def _query(parsed: argparse.Namespace) -> None:
     from mriqa.tables.query import run_query
 
     print(run_query(parsed.results, parsed.sql))
+
+
+def _labels(parsed: argparse.Namespace) -> None:
+    from mriqa.config import load_config
+    from mriqa.errors import UserError
+    from mriqa.labels.publish import summarise
+    from mriqa.labels.reading import read_labels
+
+    config = load_config(parsed.config)
+    if not config.labels:
+        raise UserError(f"{parsed.config}: no labels; name their tables (see config/README.md)")
+    print(summarise(read_labels(config.labels, config.results)[0]).details())
 
 
 def _demo_data(parsed: argparse.Namespace) -> None:

@@ -183,7 +183,7 @@ def _write(
     for row in rows:
         members[row["shard"]].append(row)
     cohort = changed_cohort(results, ledger, rows)
-    write_problems(results, problems)
+    write_problems(results / "index_problems.parquet", problems)
     changes = write_shards(results, ledger, members)
     if cohort is not None:
         write_cohort(results, cohort)

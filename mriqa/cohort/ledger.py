@@ -170,14 +170,14 @@ def write_cohort(results: Path, table: pa.Table) -> None:
     write_parquet(results / "cohort.parquet", table)
 
 
-def write_problems(results: Path, problems: Iterable[Problem]) -> None:
-    """Write `index_problems.parquet`, by file and line, if it changed."""
+def write_problems(path: Path, problems: Iterable[Problem]) -> None:
+    """Write a table of problems (PROBLEM_SCHEMA), by file and line, if it changed."""
     rows = [
         {name: getattr(problem, name) for name in PROBLEM_SCHEMA.names}
         for problem in sorted(problems, key=_problem_order)
     ]
     table = pa.Table.from_pylist(rows, schema=PROBLEM_SCHEMA)
-    write_parquet_if_changed(results / "index_problems.parquet", table)
+    write_parquet_if_changed(path, table)
 
 
 def _problem_order(problem: Problem) -> tuple[str, int, str, str, str]:

@@ -1,6 +1,7 @@
 """The configuration: its sections, and how it is read."""
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.labels import LabelSource, MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.loading import check_config, load_config, load_section, section_json
 from mriqa.config.methods import (
     ArtifactFamily,
@@ -36,18 +37,22 @@ __all__ = [
     "EvaluationSection",
     "FolderSource",
     "Fraction",
+    "LabelSource",
     "Method",
+    "MriqcLabels",
     "PretrainingSection",
     "RatingSection",
     "ReferenceSection",
     "ReportSection",
     "ResourcesSection",
+    "ScansLabels",
     "ScoreSection",
     "Section",
     "SimclrSection",
     "Source",
     "SplitSection",
     "StratumColumn",
+    "TableLabels",
     "TableSource",
     "TrainingSection",
     "check_config",

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.labels import LabelSource
 from mriqa.config.methods import Method, SimclrSection, TrainingSection
 
 StratumColumn = Literal["contrast", "station", "protocol", "b_class", "background"]
@@ -180,6 +181,9 @@ class Config(Section):
         (), description="Learned methods that rate beside the hand-made metrics: [simclr]."
     )
     cohort: CohortSection
+    labels: tuple[LabelSource, ...] = Field(
+        (), description="What raters said of scans; their agreement is reported."
+    )
     convert: ConvertSection = ConvertSection()
     score: ScoreSection = ScoreSection()
     rating: RatingSection = RatingSection()

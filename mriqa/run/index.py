@@ -6,6 +6,7 @@ from pathlib import Path
 from mriqa.cohort.index import IndexSummary, index_cohort
 from mriqa.config import Config
 from mriqa.files import write_text
+from mriqa.labels.publish import LabelSummary, write_labels
 from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
@@ -17,13 +18,18 @@ MARKS = "indexed-*.txt"
 
 @dataclass(frozen=True)
 class Indexed:
-    """What indexing found; of the methods switched on the lists of training series, or models."""
+    """What indexing found; of the methods switched on the lists of training series, or models.
+
+    `labels` is None where the configuration names none.
+    """
 
     summary: IndexSummary
+    labels: LabelSummary | None
     pins: tuple[Pin | Import, ...]
 
     def __str__(self) -> str:
-        return "\n".join([str(self.summary), *map(str, self.pins)])
+        labels = [] if self.labels is None else [str(self.labels)]
+        return "\n".join([str(self.summary), *labels, *map(str, self.pins)])
 
 
 def index_alone(config: Config) -> Indexed:
@@ -35,8 +41,8 @@ def index_alone(config: Config) -> Indexed:
 def index_results(config: Config) -> Indexed:
     """Index the cohort into the results folder and mark it as indexed with these settings.
 
-    Then each method that is switched on gets its list of training series, if it has none, or the
-    model of another cohort.
+    Then the labels are read, and each method that is switched on gets its list of training series,
+    if it has none, or the model of another cohort.
 
     Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
     """
@@ -47,12 +53,13 @@ def index_results(config: Config) -> Indexed:
     for old in mark.parent.glob(MARKS):
         old.unlink()
     summary = index_cohort(config.cohort, config.results)
+    labels = write_labels(config.labels, config.results)
     pins = pin_methods(config)
     if aside.exists():
         aside.rename(mark)  # and no file is newer than it was, where nothing changed
     else:
         write_text(mark, "Cohort and training series were last indexed as configured.\n")
-    return Indexed(summary, pins)
+    return Indexed(summary, labels, pins)
 
 
 def pin_methods(config: Config) -> tuple[Pin | Import, ...]:

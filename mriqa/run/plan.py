@@ -259,11 +259,12 @@ def make_plan(raw: dict[str, Any], root: Path) -> Plan:
 def index_mark(config: Config) -> Path:
     """Name, below the results folder, of the mark of a cohort indexed with this configuration.
 
-    It stands for what indexing follows: the section of the cohort, and of the methods that are
-    switched on what they learn, whose training series are pinned with it, or whose model they use.
+    It stands for what indexing follows: the sections of the cohort and of the labels, and of the
+    methods that are switched on what they learn, whose training series are pinned with it, or whose
+    model they use.
     """
     learned = Learned(config, Path())
-    sections = [section_json(config.cohort)]
+    sections = [section_json(config.cohort), *map(section_json, config.labels)]
     for method in learned.methods:
         source = learned.imported(method)
         sections.append(str(source) if source else learned.settings(method, "pretraining"))

@@ -10,11 +10,18 @@ import duckdb
 
 from mriqa.errors import UserError
 
+_BESIDE = {
+    "cohort": "cohort.parquet",
+    "index_problems": "index_problems.parquet",
+    "labels": "labels/ratings.parquet",
+    "label_problems": "labels/problems.parquet",
+}
+"""Views of files that are not in `tables/`, where they are there."""
 _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 def connect(results: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with views of all tables, of the cohort and of the index's problems.
+    """A DuckDB connection with views of all tables, of the cohort, the labels, and problems.
 
     The connection is in memory. Raises UserError where there are
     no tables, or one is damaged.
@@ -32,9 +39,9 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
             f"{_literal(tables)}/slices/*/*.parquet",
             ", hive_partitioning = true, hive_types = {'contrast': VARCHAR}",
         )
-    for name in ("cohort", "index_problems"):
-        if (results / f"{name}.parquet").is_file():
-            _view(connection, name, f"{_literal(results)}/{name}.parquet")
+    for name, file in _BESIDE.items():
+        if (results / file).is_file():
+            _view(connection, name, f"{_literal(results)}/{file}")
     return connection
 
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "mriqa"
 LAYERS = [
     {"config", "errors", "files", "progress", "processes", "columns", ""},
     {"images", "cohort"},
-    {"tables", "metrics", "artifacts"},
+    {"tables", "metrics", "artifacts", "labels"},
     {"training"},
     {"methods"},
     {"rating"},

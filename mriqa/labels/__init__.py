@@ -1,0 +1,1 @@
+"""What raters said: their tables read and checked, and how far they agree."""
