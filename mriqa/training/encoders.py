@@ -1,12 +1,16 @@
-"""Encoders: MONAI's ResNets for 2-D and 3-D images, with global batch normalisation."""
+"""Encoders: MONAI's ResNets for 2-D and 3-D images, the nonlocal network of slices.
+
+All have global batch normalisation.
+"""
 
 import torch
 from torch import nn
 
 from mriqa.errors import ConfigError
+from mriqa.training.nonlocal_net import CHANNELS, NonlocalEncoder
 from mriqa.training.normalisation import globalise
 
-EMBEDDING = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+EMBEDDING = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "nonlocal": CHANNELS[-1]}
 """Length of an embedding by encoder."""
 
 
@@ -15,26 +19,35 @@ def make_encoder(
 ) -> nn.Module:
     """An untrained encoder: (n, channels, y, x) or (n, channels, z, y, x) → (n, EMBEDDING[name]).
 
-    The stem has stride 2 (He et al. 2016; MONAI's own default of 1 is six times slower and not the
-    papers'), a global mean over the image ends it. No convolution has a bias: the batch norm after
-    it cancels it, and Adam would blow the rounding of its gradient up to whole steps. `seed` fixes
-    the weights and leaves torch's random state as it was; without it they come from that state.
+    Of a ResNet the stem has stride 2 (He et al. 2016; MONAI's own default of 1 is six times slower
+    and not the papers'), a global mean over the image ends it. No convolution has a bias: the batch
+    norm after it cancels it, and Adam would blow the rounding of its gradient up to whole steps.
+    `seed` fixes the weights and leaves torch's random state as it was; without it they come from
+    that state.
 
     Raises:
         ConfigError: No such encoder.
     """
-    from monai.networks.nets import resnet
-
     if name not in EMBEDDING:
         raise ConfigError(f"encoder {name!r} is not known; allowed: {', '.join(EMBEDDING)}")
+    if name == "nonlocal" and spatial_dims != 2:
+        raise ConfigError("encoder nonlocal is one of slices: it has two dimensions")
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        network = getattr(resnet, name)(
-            spatial_dims=spatial_dims,
-            n_input_channels=channels,
-            conv1_t_stride=2,
-            feed_forward=False,
-            bias_downsample=False,
-        )
-    return globalise(network)
+        if name == "nonlocal":
+            return globalise(NonlocalEncoder(channels))
+        return globalise(_resnet(name, spatial_dims, channels))
+
+
+def _resnet(name: str, spatial_dims: int, channels: int) -> nn.Module:
+    from monai.networks.nets import resnet
+
+    network: nn.Module = getattr(resnet, name)(
+        spatial_dims=spatial_dims,
+        n_input_channels=channels,
+        conv1_t_stride=2,
+        feed_forward=False,
+        bias_downsample=False,
+    )
+    return network

@@ -1,0 +1,60 @@
+"""The volume network: a nonlocal network over the features of a volume's slices.
+
+[P] Slices, of any number, look at one another in 1-D nonlocal residual blocks; what they say is
+pooled by mean and by maximum, for one bad slice can make a volume fail. Normalised slice by slice
+(LayerNorm): with a batch norm the padding of shorter volumes would count.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mriqa.training.nonlocal_net import attended
+
+
+class NonlocalSlices(nn.Module):
+    """x + LN(W·attention(θx, φx, gx)) over the slices (n, z, c) that are there; at first x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.theta, self.phi, self.g = (nn.Linear(channels, inner) for _ in range(3))
+        self.out = nn.Linear(inner, channels, bias=False)
+        self.norm = nn.LayerNorm(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Tensor, is_there: Tensor) -> Tensor:
+        """(n, z, c) and which slices are there (n, z) → (n, z, c)."""
+        seen = attended(self.theta(x), self.phi(x), self.g(x), is_there)
+        added: Tensor = self.norm(self.out(seen))
+        return x + added
+
+
+class VolumeNet(nn.Module):
+    """Features of slices (n, z, d), and which are there (n, z) → logits (n, classes)."""
+
+    def __init__(
+        self, features: int, channels: int, blocks: int, classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.enter = nn.Linear(features, channels)
+        self.blocks = nn.ModuleList(NonlocalSlices(channels) for _ in range(blocks))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * channels, classes)
+
+    def forward(self, slices: Tensor, is_there: Tensor) -> Tensor:
+        """See the class. Each volume must have a slice that is there."""
+        x = F.relu(self.enter(self.norm(slices)))
+        for block in self.blocks:
+            x = block(x, is_there)
+        logits: Tensor = self.head(self.dropout(pooled(x, is_there)))
+        return logits
+
+
+def pooled(x: Tensor, is_there: Tensor) -> Tensor:
+    """Mean and maximum (n, 2c) of `x` (n, z, c) over the slices that are there (n, z)."""
+    there = is_there[..., None]
+    mean = (x * there).sum(1) / there.sum(1)
+    highest = x.masked_fill(~there, -torch.inf).amax(1)
+    return torch.cat([mean, highest], 1)

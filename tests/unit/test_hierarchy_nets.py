@@ -1,0 +1,115 @@
+"""The volume network and the loss of the hierarchy, against slow references."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mriqa.methods.hierarchy.loss import balanced, focal_loss
+from mriqa.methods.hierarchy.volume_net import NonlocalSlices, VolumeNet, pooled
+
+
+def batch(lengths, features=6, seed=0):
+    """Volumes of these many slices, padded to the longest with rubbish."""
+    generator = torch.Generator().manual_seed(seed)
+    slices = torch.randn(len(lengths), max(lengths), features, generator=generator)
+    is_there = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    return slices, is_there
+
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    made = VolumeNet(features=6, channels=8, blocks=2, classes=3, dropout=0.1).eval()
+    for block in made.blocks:
+        torch.nn.init.normal_(block.norm.weight)
+    return made
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 99))
+def test_volumes_of_any_depth_are_judged_as_if_they_were_alone(lengths, seed):
+    slices, is_there = batch(lengths, seed=seed)
+    model = net()
+    together = model(slices, is_there)
+    for number, length in enumerate(lengths):
+        alone = model(slices[number : number + 1, :length], is_there[number : number + 1, :length])
+        torch.testing.assert_close(together[number : number + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_slices_changes_nothing():
+    slices, is_there = batch([7])
+    order = torch.randperm(7)
+    torch.testing.assert_close(net()(slices[:, order], is_there), net()(slices, is_there))
+
+
+def test_slices_see_one_another():
+    slices, is_there = batch([5])
+    block = NonlocalSlices(6).eval()
+    torch.testing.assert_close(block(slices, is_there), slices)  # at first nothing is added
+    torch.nn.init.ones_(block.norm.weight)
+    other = slices.clone()
+    other[0, 4] += 3
+    assert (block(slices, is_there) - block(other, is_there))[0, 0].abs().max() > 1e-3
+
+
+def test_pooling_is_the_mean_and_maximum_of_what_is_there():
+    x, is_there = torch.tensor([[[1.0], [-2.0], [9.0]]]), torch.tensor([[True, True, False]])
+    assert pooled(x, is_there).tolist() == [[-0.5, 1.0]]
+
+
+def slow_loss(logits, targets, class_weights, weights, gamma):
+    total, count = 0.0, 0.0
+    for row, target, weight in zip(
+        logits.tolist(), targets.tolist(), weights.tolist(), strict=True
+    ):
+        normaliser = sum(math.exp(one) for one in row)
+        for one, share, class_weight in zip(row, target, class_weights.tolist(), strict=True):
+            p = math.exp(one) / normaliser
+            total -= weight * share * class_weight * (1 - p) ** gamma * math.log(p)
+            count += weight * share * class_weight
+    return total / count
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1.0, 2.0]))
+def test_the_loss_is_its_formula(seed, gamma):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(7, 3, generator=generator)
+    targets = torch.rand(7, 3, generator=generator)
+    targets /= targets.sum(1, keepdim=True)
+    class_weights, weights = (torch.rand(n, generator=generator) + 0.1 for n in (3, 7))
+    found = focal_loss(logits, targets, class_weights, weights, gamma)
+    assert float(found) == pytest.approx(
+        slow_loss(logits, targets, class_weights, weights, gamma), rel=1e-4
+    )
+
+
+def test_without_focus_it_is_torchs_own_cross_entropy():
+    logits, classes = torch.randn(9, 3), torch.tensor([0, 1, 2] * 3)
+    class_weights = torch.tensor([0.5, 1.0, 2.0])
+    targets = torch.nn.functional.one_hot(classes, 3).float()
+    expected = torch.nn.functional.cross_entropy(logits, classes, class_weights)
+    found = focal_loss(logits, targets, class_weights, torch.ones(9), 0.0)
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_does_not_count_changes_nothing_and_nothing_at_all_is_zero():
+    logits = torch.randn(4, 3, requires_grad=True)
+    targets, weights = torch.eye(3)[[0, 1, 2, 0]], torch.tensor([1.0, 0.0, 1.0, 0.0])
+    some = focal_loss(logits, targets, torch.ones(3), weights, 2.0)
+    few = focal_loss(logits[[0, 2]], targets[[0, 2]], torch.ones(3), torch.ones(2), 2.0)
+    torch.testing.assert_close(some, few)
+    none = focal_loss(logits, targets, torch.ones(3), torch.zeros(4), 2.0)
+    none.backward()
+    assert (float(none.detach()), float(logits.grad.abs().max())) == (0, 0)
+
+
+def test_classes_weigh_the_same_and_absent_ones_nothing():
+    targets = torch.eye(4)[[0, 0, 0, 1, 1, 2]]
+    weights = torch.tensor([1.0, 1, 1, 1, 1, 2])
+    found = balanced(targets, weights)
+    sums = (targets * weights[:, None]).sum(0) * found
+    torch.testing.assert_close(sums, torch.tensor([7 / 3, 7 / 3, 7 / 3, 0.0]))
+    assert float(sums.sum()) == pytest.approx(float(weights.sum()))
