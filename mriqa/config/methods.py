@@ -93,7 +93,7 @@ class ReferenceSection(Section):
         12, ge=1, description="Slices of a copy that are embedded, evenly spread over the body."
     )
     shrinkage: Fraction = Field(
-        0.3, description="Of the covariance that whitens embeddings, towards its diagonal."
+        0.3, description="Of the covariance that whitens embeddings, towards its diagonal mean."
     )
     good_share: float = Field(
         0.8, gt=0, lt=1, description="Share of good volumes that the calibration expects."

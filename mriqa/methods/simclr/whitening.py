@@ -21,8 +21,6 @@ HQ = "hq"
 
 LEAST_SHRINKAGE = 1e-6
 """Fewer references than dimensions: without any shrinkage the covariance has no inverse."""
-LEAST_DEVIATION = 1e-3
-"""What varies less than this part of what varies most counts as if it varied so much."""
 LEAST_SINGULAR = 1e-6
 """Directions that add less than this part of the greatest one to the families' means are none."""
 
@@ -50,10 +48,8 @@ def whitening(
     """The coordinates that `references` (n, d) with `labels` (n) define.
 
     The covariance is that of the deviations from the mean of the own label, shrunk towards its
-    diagonal (Schäfer & Strimmer 2005, target D): values of different stages vary differently, and
-    each counts by what it varies itself. Families are labels of their own: pooled into one LQ
-    class, the very directions in which artifacts move an embedding would count as variation to be
-    levelled.
+    mean diagonal. Families are labels of their own: pooled into one LQ class, the very directions
+    in which artifacts move an embedding would count as variation to be levelled.
     Raises ValueError unless both HQ and LQ are there.
     """
     values, names = np.asarray(references, np.float64), np.asarray(labels)
@@ -79,15 +75,14 @@ def _directions(moved: Floats) -> Floats:
 
 def _inverse_root(covariance: Floats, shrinkage: float) -> Floats:
     """W with W'W = Σ⁻¹, Σ the shrunk covariance; the identity where nothing varies."""
-    size, deviation = len(covariance), np.sqrt(np.diag(covariance))
-    if deviation.max() <= 0:
+    size = len(covariance)
+    level = float(np.trace(covariance)) / size
+    if level <= 0:
         return np.eye(size)
-    deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.max())
-    shrunk = (1 - shrinkage) * covariance / np.outer(deviation, deviation)
-    shrunk.flat[:: size + 1] += shrinkage
+    shrunk = (1 - shrinkage) * covariance
+    shrunk.flat[:: size + 1] += shrinkage * level
     factor = cholesky(shrunk, lower=True)
-    root = solve_triangular(factor, np.eye(size), lower=True) / deviation
-    return np.asarray(root, dtype=np.float64)
+    return np.asarray(solve_triangular(factor, np.eye(size), lower=True), dtype=np.float64)
 
 
 def margin_of(rows: Embeddings, hq: Embeddings, families: Sequence[Embeddings]) -> Floats:
