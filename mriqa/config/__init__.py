@@ -1,6 +1,7 @@
 """The configuration: its sections, and how it is read."""
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.hierarchy import RoundsSection, VolumeStageSection
 from mriqa.config.labels import LabelSource, MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.loading import check_config, load_config, load_section, section_json
 from mriqa.config.methods import (
@@ -45,6 +46,7 @@ __all__ = [
     "ReferenceSection",
     "ReportSection",
     "ResourcesSection",
+    "RoundsSection",
     "ScansLabels",
     "ScoreSection",
     "Section",
@@ -55,6 +57,7 @@ __all__ = [
     "TableLabels",
     "TableSource",
     "TrainingSection",
+    "VolumeStageSection",
     "check_config",
     "load_config",
     "load_section",

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mriqa.methods.hierarchy.loss import balanced, focal_loss
+from mriqa.methods.hierarchy.loss import balanced, focal_terms
 from mriqa.methods.hierarchy.volume_net import NonlocalSlices, VolumeNet, pooled
 
 
@@ -59,6 +59,10 @@ def test_pooling_is_the_mean_and_maximum_of_what_is_there():
     assert pooled(x, is_there).tolist() == [[-0.5, 1.0]]
 
 
+def focal_loss(*arguments):
+    return focal_terms(*arguments).loss()
+
+
 def slow_loss(logits, targets, class_weights, weights, gamma):
     total, count = 0.0, 0.0
     for row, target, weight in zip(
@@ -104,6 +108,22 @@ def test_what_does_not_count_changes_nothing_and_nothing_at_all_is_zero():
     none = focal_loss(logits, targets, torch.ones(3), torch.zeros(4), 2.0)
     none.backward()
     assert (float(none.detach()), float(logits.grad.abs().max())) == (0, 0)
+
+
+def test_several_networks_are_each_as_if_alone_and_parts_add_up():
+    logits, targets = torch.randn(2, 6, 3), torch.eye(3)[[0, 1, 2, 0, 1, 2]]
+    weights, class_weights = torch.rand(2, 6), torch.rand(3)
+    both = focal_terms(logits, targets, class_weights, weights, 2.0)
+    for number in range(2):
+        alone = focal_terms(logits[number], targets, class_weights, weights[number], 2.0)
+        torch.testing.assert_close(both.losses[number], alone.losses)
+        torch.testing.assert_close(both.weights[number], alone.weights)
+    parts = [
+        focal_terms(logits[:, rows], targets[rows], class_weights, weights[:, rows], 2.0)
+        for rows in (slice(0, 2), slice(2, 6))
+    ]
+    torch.testing.assert_close(parts[0].losses + parts[1].losses, both.losses)
+    torch.testing.assert_close(parts[0].weights + parts[1].weights, both.weights)
 
 
 def test_classes_weigh_the_same_and_absent_ones_nothing():

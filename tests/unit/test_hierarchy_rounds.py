@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mriqa.config import RoundsSection
 from mriqa.methods.hierarchy.rounds import (
     ACTIONS,
     UNLABELLED,
     Action,
     Decisions,
-    RoundRules,
     decide,
     fold_of,
 )
 
-RULES = RoundRules(keep_from=0.7, change_from=0.9, cap=2.0, stop_share=0.01, most=5)
+RULES = RoundsSection(keep_from=0.7, change_from=0.9, cap=2.0, stop_share=0.01, most=5)
 
 
 def slowly(probabilities, labels, rules):
@@ -54,7 +54,7 @@ def items(seed, n=30, sharpness=6.0):
 @given(st.integers(0, 10_000), st.floats(0, 4), st.floats(0.34, 0.99))
 def test_decisions_are_those_of_one_item_after_the_other(seed, cap, keep_from):
     probabilities, labels = items(seed)
-    rules = RoundRules(keep_from, 0.9, cap, 0.01, 5)
+    rules = RoundsSection(keep_from=keep_from, change_from=max(keep_from, 0.9), cap=cap)
     found = decide(probabilities, labels, labels, rules)
     actions = [ACTIONS[number] for number in found.actions]
     assert list(zip(actions, found.classes.tolist(), strict=True)) == slowly(

@@ -11,6 +11,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from mriqa.config import RoundsSection
+
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
 UNLABELLED = -1
@@ -31,21 +33,6 @@ ACTIONS = tuple(Action)
 
 
 @dataclass(frozen=True)
-class RoundRules:
-    """`keep_from` (τ): probability of its own class from which a label is kept; `change_from`
-    (τ_high): of another class, from which it is changed, and of any, from which an unlabelled item
-    enters. Of each class at most `cap` times as many enter as are labelled so. The rounds end after
-    `most`, or when less than `stop_share` of the labels change.
-    """
-
-    keep_from: float
-    change_from: float
-    cap: float
-    stop_share: float
-    most: int
-
-
-@dataclass(frozen=True)
 class Decisions:
     """Of n items: `actions` (n), places in ACTIONS; `classes` (n), UNLABELLED for what is not used.
 
@@ -57,12 +44,18 @@ class Decisions:
     classes: Classes
     changed: float
 
-    def ends(self, number: int, rules: RoundRules) -> bool:
+    def lost(self, before: Classes) -> list[int]:
+        """Classes that items had in `before` (n) and that none has any more."""
+        return sorted(set(before.tolist()) - set(self.classes.tolist()) - {UNLABELLED})
+
+    def ends(self, number: int, rules: RoundsSection) -> bool:
         """Whether round `number` (from 1) was the last."""
         return number >= rules.most or self.changed < rules.stop_share
 
 
-def decide(probabilities: Floats, labels: Classes, before: Classes, rules: RoundRules) -> Decisions:
+def decide(
+    probabilities: Floats, labels: Classes, before: Classes, rules: RoundsSection
+) -> Decisions:
     """What becomes of n items with out-of-fold `probabilities` (n, classes).
 
     `labels` (n) are the given ones, UNLABELLED where there are none; `before` (n) is what the round

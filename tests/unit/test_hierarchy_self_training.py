@@ -1,0 +1,210 @@
+"""Self-training on volumes: folds, workers, what it gains, and going on after a kill."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hierarchy_volumes import SECTION, volumes, without_labels
+from training_workers import with_workers
+
+from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy.lesson import first_lesson
+from mriqa.methods.hierarchy.rounds import UNLABELLED
+from mriqa.methods.hierarchy.self_training import PROBABILITIES, self_train
+from mriqa.methods.hierarchy.volume_stage import (
+    VolumeLearner,
+    VolumeTask,
+    make_nets,
+    padded,
+    predict,
+)
+from mriqa.training.world import World
+
+CPU = torch.device("cpu")
+
+
+def learner(made, section=SECTION, world=None):
+    return VolumeLearner(made.features, section, "hierarchy-0", 50, CPU, world or World())
+
+
+def task_of(made, section=SECTION, given=None):
+    lesson = first_lesson(given or made.given, section.rounds.folds, 0)
+    nets = make_nets(made.features[0].shape[1], section)
+    return VolumeTask(nets, made.features, lesson, section)
+
+
+def test_a_fold_is_never_learned_from_by_its_own_network():
+    made = volumes(n=60, labelled=1.0)
+    folds = first_lesson(made.given, 3, 0).folds
+    task = task_of(made, given=without_labels(made.given, folds != 1))
+    (batch,) = task.batches(0, 1, World())
+    task.loss(task.module, batch, World())[0].backward()
+    moved = [max(float(p.grad.abs().max()) for p in net.parameters()) for net in task.module.nets]
+    assert moved[1] == 0
+    assert min(moved[0], moved[2]) > 0
+
+
+def test_every_labelled_volume_is_shown_once_before_any_is_shown_again():
+    made = volumes(n=90)
+    task = task_of(made)
+    used = task.lesson.used
+    n_batches = -(-3 * len(used) // SECTION.batch)
+    rows = [
+        row
+        for number in range(n_batches)
+        for row in task._rows(range(number * 32, number * 32 + 32))
+    ]
+    for turn in range(3):
+        assert sorted(rows[turn * len(used) : (turn + 1) * len(used)]) == used.tolist()
+    assert rows[: len(used)] != rows[len(used) : 2 * len(used)]
+
+
+def test_batches_are_functions_of_their_number():
+    task = task_of(volumes(n=60))
+    later = list(task.batches(3, 2, World()))
+    everything = list(task.batches(0, 5, World()))
+    for one, other in zip(later, everything[3:], strict=True):
+        for first, second in zip(one, other, strict=True):
+            torch.testing.assert_close(first, second)
+
+
+def gradient(world, folder):
+    made = volumes(n=60)
+    task = task_of(made, SECTION.model_copy(update={"dropout": 0.0}))
+    (batch,) = task.batches(2, 1, world)
+    loss = task.loss(task.module, batch, world)[0]
+    loss.backward()
+    flat = torch.cat([p.grad.flatten() for p in task.module.parameters()])
+    return world.mean(loss.detach()), world.mean(flat)
+
+
+def test_two_workers_equal_one_with_the_whole_batch(tmp_path):
+    loss, flat = gradient(World(), tmp_path)
+    for other_loss, other_flat in with_workers(2, tmp_path / "two", gradient, tmp_path):
+        torch.testing.assert_close(other_loss, loss)
+        torch.testing.assert_close(other_flat, flat, rtol=1e-4, atol=1e-6)
+
+
+def test_padding_holds_nothing_and_is_known():
+    features = [np.ones((2, 3), np.float16), np.ones((4, 3), np.float16)]
+    slices, is_there = padded(features, [0, 1])
+    assert slices.shape == (2, 4, 3)
+    assert is_there.sum(1).tolist() == [2, 4]
+    assert float(slices[0, 2:].abs().max()) == 0
+
+
+def test_what_is_predicted_does_not_depend_on_who_is_predicted_beside():
+    made = volumes(n=20)
+    nets = make_nets(made.features[0].shape[1], SECTION).eval()
+    together = predict(nets, made.features)
+    np.testing.assert_allclose(together.sum(axis=2), 1, rtol=1e-6)
+    alone = np.concatenate([predict(nets, [one]) for one in made.features], axis=1)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def accuracy(probabilities, truth):
+    best = probabilities.argmax(axis=1)
+    return np.mean([(best[truth == one] == one).mean() for one in range(len(RATINGS))])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """300 volumes, 30% labelled, a quarter of these wrong; and 150 that nobody trains on."""
+    folder = tmp_path_factory.mktemp("rounds")
+    made, test = volumes(wrong=0.25), volumes(n=150, seed=9)
+    own = learner(made)
+    outcome = self_train(own, made.given, SECTION.rounds, 0, folder)
+    once = own.trained(first_lesson(made.given, 3, 0), folder / "once")
+    final = own.trained(outcome.lesson, folder / "final")
+    return made, test, outcome, folder, once, final
+
+
+def test_self_training_is_better_than_training_once_on_the_same_labels(trained):
+    _, test, _, _, once, final = trained
+    before = accuracy(predict(once, test.features).mean(axis=0), test.truth)
+    after = accuracy(predict(final, test.features).mean(axis=0), test.truth)
+    assert after > before + 0.02
+    assert after > 0.9
+
+
+def test_wrong_labels_are_contested_and_right_ones_are_not(trained):
+    made, _, outcome, *_ = trained
+    last = outcome.rounds[-1]
+    labelled = made.given.classes != UNLABELLED
+    contested = labelled & (last.probabilities.argmax(axis=1) != made.given.classes)
+    found = (contested & made.is_wrong).sum()
+    assert found / made.is_wrong.sum() > 0.7
+    assert found / contested.sum() > 0.6
+
+
+def test_a_round_is_written_with_all_that_was_decided(trained):
+    made, _, outcome, folder, *_ = trained
+    for one in outcome.rounds:
+        table = pq.read_table(folder / f"round-{one.number}.parquet")
+        assert table.num_rows == len(made.features)
+        written = np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1)
+        np.testing.assert_array_equal(written, one.probabilities)
+        given = [None if c < 0 else RATINGS[c] for c in made.given.classes.tolist()]
+        assert table["given"].to_pylist() == given
+        used = [None if c < 0 else RATINGS[c] for c in one.decisions.classes.tolist()]
+        assert table["used"].to_pylist() == used
+        assert set(table["round"].to_pylist()) == {one.number}
+    assert not (folder / f"round-{len(outcome.rounds) + 1}.parquet").exists()
+
+
+class Killed(Exception):
+    """As good as SIGKILL: nothing after it runs."""
+
+
+class Mortal:
+    """A learner that dies at its fit number `at`, before or after the training."""
+
+    def __init__(self, own, at, trains):
+        self.own, self.at, self.trains, self.fits = own, at, trains, 0
+
+    def fit(self, lesson, folder):
+        self.fits += 1
+        if self.fits == self.at:
+            if self.trains:
+                self.own.fit(lesson, folder)
+            raise Killed
+        return self.own.fit(lesson, folder)
+
+
+@pytest.mark.parametrize(("at", "trains"), [(1, False), (2, True), (2, False)])
+def test_a_killed_run_goes_on_at_its_round_and_ends_as_if_undisturbed(tmp_path, at, trains):
+    made = volumes(n=60, labelled=0.8)
+    section = SECTION.model_copy(update={"iterations": 25})
+    loose = {"most": 3, "stop_share": 0.0, "keep_from": 0.34, "change_from": 0.5}
+    rounds = section.rounds.model_copy(update=loose)
+    undisturbed = self_train(learner(made, section), made.given, rounds, 0, tmp_path / "one")
+    with pytest.raises(Killed):
+        self_train(
+            Mortal(learner(made, section), at, trains), made.given, rounds, 0, tmp_path / "two"
+        )
+    counted = Mortal(learner(made, section), 99, False)
+    outcome = self_train(counted, made.given, rounds, 0, tmp_path / "two")
+    assert counted.fits == 3 - (at - 1)  # no round that had ended is trained again
+    for one, other in zip(undisturbed.rounds, outcome.rounds, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    assert undisturbed.lesson.digest == outcome.lesson.digest
+
+
+def test_labels_that_cannot_be_learned_end_it_with_what_was_given(tmp_path, capsys):
+    made = volumes(n=40, labelled=0.9, strength=0.0)  # nothing is to be seen in the features
+    section = SECTION.model_copy(update={"iterations": 5})
+    outcome = self_train(learner(made, section), made.given, section.rounds, 0, tmp_path)
+    assert len(outcome.rounds) == 1
+    assert outcome.lesson.digest == first_lesson(made.given, 3, 0).digest
+    said = capsys.readouterr().err
+    assert "round 1 confirms no label of" in said
+    assert "ends with what was learned from before" in said
+
+
+def test_rounds_of_other_items_are_not_taken_for_these(tmp_path):
+    section = SECTION.model_copy(update={"iterations": 4})
+    rounds = section.rounds.model_copy(update={"most": 1})
+    few, more = volumes(n=30), volumes(n=36)
+    self_train(learner(few, section), few.given, rounds, 0, tmp_path)
+    with pytest.raises(Exception, match="other|differ|another"):
+        self_train(learner(more, section), more.given, rounds, 0, tmp_path)
