@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mriqa.errors import UserError
-from mriqa.training.launch import Job
+from mriqa.training.launch import Job, Worker
 from mriqa.training.loop import LoopSettings
 from mriqa.training.world import World
 
@@ -38,10 +38,10 @@ class Regression:
         return (module(x) - y).square().mean(), {}
 
 
-def make(arguments: dict[str, Any], world: World) -> Regression:
-    if arguments.get("refuse") == world.rank:
+def make(arguments: dict[str, Any], worker: Worker) -> Regression:
+    if arguments.get("refuse") == worker.world.rank:
         raise UserError("toy.refuse: this rank refuses; take another one")
-    if arguments.get("bug") == world.rank:
+    if arguments.get("bug") == worker.world.rank:
         raise ZeroDivisionError("a bug of the task")
     return Regression(arguments.get("pause_s", 0.0))
 

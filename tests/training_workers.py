@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mriqa.training.contrastive import ContrastiveNet, ContrastiveTask, make_contrastive_net
-from mriqa.training.launch import Job
+from mriqa.training.launch import Job, Worker
 from mriqa.training.loop import LoopSettings
 from mriqa.training.normalisation import globalise
 from mriqa.training.world import World
@@ -92,7 +92,7 @@ def tiny_net(seed: int = 0) -> ContrastiveNet:
     return make_contrastive_net(encoder, 8, 8, seed)
 
 
-def make_tiny_task(arguments: dict[str, Any], world: World) -> ContrastiveTask:
+def make_tiny_task(arguments: dict[str, Any], worker: Worker) -> ContrastiveTask:
     """A factory as a method has one: the task of a job's arguments."""
     source = random_pairs(arguments["seed"], arguments["batch"])
     return ContrastiveTask(tiny_net(arguments["seed"]), source, temperature=0.2)

@@ -24,8 +24,21 @@ from mriqa.training.world import World
 
 
 @dataclass(frozen=True)
+class Worker:
+    """Where a worker works: who is beside it, the run's folder, its device."""
+
+    world: World
+    run_folder: Path
+    device: torch.device
+
+
+@dataclass(frozen=True)
 class Job:
-    """A training run. `factory` is `package.module:function` of (arguments, world) → Task."""
+    """A training run. `factory` is `package.module:function` of (arguments, Worker) → Task.
+
+    A factory may train itself, before, what its task rests on (rounds of self-training), in folders
+    of its own below the run's: then it must be able to go on from what is there.
+    """
 
     factory: str
     arguments: dict[str, Any]
@@ -43,11 +56,11 @@ class Job:
         content = json.loads(text)
         return cls(**{**content, "settings": LoopSettings(**content["settings"])})
 
-    def make_task(self, world: World) -> Task:
+    def make_task(self, worker: Worker) -> Task:
         """The task, made by the factory in this process."""
         module, _, function = self.factory.partition(":")
         make = getattr(importlib.import_module(module), function)
-        task: Task = make(self.arguments, world)
+        task: Task = make(self.arguments, worker)
         return task
 
 
@@ -93,7 +106,7 @@ def run_worker(job: Job, world: World, run_folder: Path, report: Report) -> Trai
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     with _threads(job.threads):
-        task = job.make_task(world)
+        task = job.make_task(Worker(world, run_folder, device))
         return train(task, job.settings, run_folder, world=world, device=device, report=report)
 
 

@@ -16,7 +16,7 @@ from mriqa.training.checkpoints import Checkpoint
 from mriqa.training.contrastive import ContrastiveNet, ContrastiveTask, make_contrastive_net
 from mriqa.training.encoders import EMBEDDING, make_encoder
 from mriqa.training.feed import FeedItem, SliceFeed, batches, open_feed
-from mriqa.training.launch import Job, choose_device, choose_precision, train_plainly
+from mriqa.training.launch import Job, Worker, choose_device, choose_precision, train_plainly
 from mriqa.training.loop import LoopSettings
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
 from mriqa.training.model_folder import Origin, write_model
@@ -138,7 +138,7 @@ def make_net(settings: PretrainingSection) -> ContrastiveNet:
     return make_contrastive_net(encoder, embedding, settings.projection, settings.seed)
 
 
-def make_task(arguments: dict[str, Any], world: World) -> ContrastiveTask:
+def make_task(arguments: dict[str, Any], worker: Worker) -> ContrastiveTask:
     """The task of one worker, from `Job.arguments`."""
     settings = PretrainingSection.model_validate(arguments["pretraining"])
     feed = open_items(arguments["items"], settings)
