@@ -3,8 +3,8 @@
 import numpy as np
 
 from mriqa.config import ReferenceSection
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import Reference, StratumBank
-from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Person, fixed_number
 
 LENGTH = 12

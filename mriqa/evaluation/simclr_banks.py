@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from mriqa.config import ReferenceSection
+from mriqa.embedding.copies import affected_slices
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.evaluation.simclr_items import Item
 from mriqa.methods.simclr.bank import Reference, StratumBank, count_subjects, subset
 from mriqa.methods.simclr.build import Embedded, stratum_bank
-from mriqa.methods.simclr.copies import affected_slices
-from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.fitting import calibrated
 from mriqa.methods.simclr.matching import fixed_number
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mriqa.config import ReferenceSection
+from mriqa.embedding.embedder import fingerprint
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import MriqaError
 from mriqa.evaluation.auc import Floats
 from mriqa.evaluation.simclr_banks import (
@@ -44,8 +46,6 @@ from mriqa.evaluation.simclr_settings import ExperimentsSection, ModeSection
 from mriqa.evaluation.simclr_strata import HELD_OUT, strata_records
 from mriqa.evaluation.simclr_summary import SIX_CELLS, mean
 from mriqa.evaluation.truth import CLEAN
-from mriqa.methods.simclr.embed import VolumeEmbedding
-from mriqa.methods.simclr.embedder import fingerprint
 
 Record = dict[str, Any]
 

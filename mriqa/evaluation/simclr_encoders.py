@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.config import PretrainingSection, TrainingSection, section_json
+from mriqa.embedding.network import make_network, open_network
+from mriqa.embedding.volumes import Encoder
 from mriqa.evaluation.simclr_ground import Ground
 from mriqa.evaluation.simclr_settings import (
     EncoderAblation,
@@ -14,8 +16,6 @@ from mriqa.evaluation.simclr_settings import (
     ModeSection,
     changed_pretraining,
 )
-from mriqa.methods.simclr.embed import Encoder
-from mriqa.methods.simclr.network import make_network, open_network
 from mriqa.methods.simclr.train import FORMAT_VERSION, METHOD, train_into
 from mriqa.training.encoders import make_encoder
 from mriqa.training.manifest import model_id

@@ -12,12 +12,12 @@ from mriqa.artifacts import Artifact, Family, draw
 from mriqa.artifacts.background import measure_background
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
+from mriqa.embedding.volumes import Intensity, body_slices, spread_over_body
 from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN
 from mriqa.images.store import SeriesAttributes, ShardStore, StoredSeries, open_store
 from mriqa.methods.simclr.bank import LEAST_SEVERITY
 from mriqa.methods.simclr.copies import draw_copies
-from mriqa.methods.simclr.embed import Intensity, body_slices, spread_over_body
 from mriqa.methods.simclr.matching import fixed_number
 from mriqa.methods.simclr.references import HqVolume as Scan
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import read_cohort
+from mriqa.embedding.cache import EmbeddingCache
+from mriqa.embedding.copies import simulate_copy
+from mriqa.embedding.embedder import fingerprint
+from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
 from mriqa.errors import SeriesError
 from mriqa.evaluation.simclr_items import Item, Stores
 from mriqa.files import write_json
 from mriqa.images.store import SeriesAttributes, store_array_name
-from mriqa.methods.simclr.cache import EmbeddingCache
-from mriqa.methods.simclr.copies import simulate_copy
-from mriqa.methods.simclr.embed import Encoder, Intensity, VolumeEmbedding, embed_volume
-from mriqa.methods.simclr.embedder import fingerprint
 from mriqa.metrics import measure
 from mriqa.progress import track
 from mriqa.rating.score import FORMAT_VERSION as SCORE_VERSION

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from mriqa.cohort.manifest import read_cohort, shard_name
 from mriqa.config import RatingSection, ReferenceSection, TrainingSection
+from mriqa.embedding.embedder import model_embedder
 from mriqa.errors import UserError
 from mriqa.methods.simclr.bank import write_bank
 from mriqa.methods.simclr.build import build_bank
-from mriqa.methods.simclr.embedder import model_embedder
 from mriqa.methods.simclr.references import (
     LIST_NAME,
     HqVolume,
@@ -74,7 +74,7 @@ def make_bank(
     folder of the bank is replaced as a whole. Raises UserError for a list or an input that cannot
     be used.
     """
-    from mriqa.methods.simclr.network import scoring_precision
+    from mriqa.embedding.network import scoring_precision
 
     path = propose_references(results, settings=settings, rating=rating, mem_mb=mem_mb)
     listed, notes = _references(results, path, rating, strict=settings.trusted is not None)

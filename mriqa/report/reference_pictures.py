@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 
 from mriqa.artifacts import Artifact
+from mriqa.embedding.copies import affected_slices, simulate_copy
 from mriqa.images.store import StoredSeries
 from mriqa.methods.simclr.bank import Reference
-from mriqa.methods.simclr.copies import affected_slices, simulate_copy
 from mriqa.report.connection import records
 from mriqa.report.mosaic import slices_shown
 from mriqa.report.pictures import Picture, drawn, from_store, missing

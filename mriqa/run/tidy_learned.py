@@ -101,7 +101,7 @@ def forget_withdrawn(results: Path, wanted: Collection[str]) -> int:
 
 
 def embedded_series(path: Path) -> set[str]:
-    """Series in a file of embeddings, from its header alone; see mriqa.methods.simclr.cache."""
+    """Series in a file of embeddings, from its header alone; see mriqa.embedding.cache."""
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

@@ -102,15 +102,15 @@ class NonlocalEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class; images smaller than LEAST_PX are padded with zeros."""
-        x = self.stem(padded(x))
+        x = self.stem(padded(x, LEAST_PX))
         for stage in self.stages:
             x = stage(x)
         return x.mean((2, 3), dtype=torch.float32)
 
 
-def padded(x: Tensor) -> Tensor:
-    """(n, c, y, x) at least LEAST_PX long on both sides."""
-    lacking = [max(LEAST_PX - size, 0) for size in x.shape[-2:]]
+def padded(x: Tensor, least_px: int) -> Tensor:
+    """(n, c, y, x) at least `least_px` long on both sides, zeros around what is shorter."""
+    lacking = [max(least_px - size, 0) for size in x.shape[-2:]]
     if not any(lacking):
         return x
     y, x_ = ((one // 2, one - one // 2) for one in lacking)

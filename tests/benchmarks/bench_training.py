@@ -166,7 +166,7 @@ def measure_nt_xent() -> dict:
 def measure_scoring() -> dict:
     """A volume's slices in one batch as scoring runs them, against one by one in float32."""
     from mriqa.config import TrainingSection
-    from mriqa.methods.simclr.network import make_network
+    from mriqa.embedding.network import make_network
 
     volume = torch.rand(VOLUME, generator=torch.Generator().manual_seed(0)).numpy()
     encoder = make_encoder("resnet18", seed=0).eval()

@@ -8,9 +8,9 @@ import torch
 from simclr_cohort import Cohort, image, save
 
 from mriqa.config import PretrainingSection, TrainingSection, section_json
+from mriqa.embedding.network import open_network
 from mriqa.errors import UserError
 from mriqa.methods.simclr import train as simclr
-from mriqa.methods.simclr.network import open_network
 from mriqa.training.checkpoints import path_of, steps_in
 from mriqa.training.encoders import make_encoder
 from mriqa.training.manifest import model_id, pin_path, pin_training, read_pinned

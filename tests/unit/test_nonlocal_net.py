@@ -87,7 +87,7 @@ def test_features_have_the_registered_length_and_the_seed_fixes_them():
 @pytest.mark.parametrize("shape", [(1, 1), (7, 40), (LEAST_PX, LEAST_PX), (LEAST_PX + 3, 5)])
 def test_images_smaller_than_the_strides_are_padded_around(shape):
     x = torch.ones(1, 1, *shape)
-    out = padded(x)
+    out = padded(x, LEAST_PX)
     assert out.shape[-2:] == tuple(max(LEAST_PX, size) for size in shape)
     assert out.sum() == x.sum()
     assert NonlocalEncoder().eval()(x).isfinite().all()

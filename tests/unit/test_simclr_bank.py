@@ -10,13 +10,14 @@ from simclr_cohort import SPACING, image
 
 from mriqa.artifacts import Family, draw
 from mriqa.config import ReferenceSection
+from mriqa.embedding.cache import EmbeddingCache
+from mriqa.embedding.copies import affected_slices, simulate_copy
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.bank import Bank, Reference, read_bank, without, write_bank
 from mriqa.methods.simclr.build import Embedded, stratum_bank
-from mriqa.methods.simclr.cache import EmbeddingCache
-from mriqa.methods.simclr.copies import affected_slices, draw_copies, simulate_copy
-from mriqa.methods.simclr.embed import VolumeEmbedding
+from mriqa.methods.simclr.copies import draw_copies
 from mriqa.methods.simclr.fitting import auc_of_margins, calibrated, judged_margins
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.score import check_memory
@@ -173,7 +174,7 @@ def test_a_killed_job_has_kept_what_it_made(tmp_path, monkeypatch):
     first = EmbeddingCache(path, "model")
     first.put("old 0", "sha", embedding())
     first.save()
-    monkeypatch.setattr("mriqa.methods.simclr.cache.KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr("mriqa.embedding.cache.KEEP_EVERY_S", 0.0)
     killed = EmbeddingCache(path, "model")
     killed.put("new 0", "sha", embedding(1))
     found = EmbeddingCache(path, "model")

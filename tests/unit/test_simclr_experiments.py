@@ -10,6 +10,7 @@ import yaml
 
 from mriqa.artifacts import Family, draw
 from mriqa.config import PretrainingSection, ReferenceSection
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ConfigError
 from mriqa.evaluation.simclr_banks import shuffled, smaller, without_family
 from mriqa.evaluation.simclr_cells import (
@@ -41,7 +42,6 @@ from mriqa.evaluation.simclr_summary import (
     summarise_six,
 )
 from mriqa.methods.simclr.bank import Reference, StratumBank, subset
-from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.references import HqVolume
 from mriqa.methods.simclr.whitening import HQ

@@ -8,8 +8,8 @@ import pytest
 from simclr_banks import N_FINAL, N_SLICES, SECTION, embedding, made_bank, reordered
 
 from mriqa.config import ReferenceSection
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import LEAST_SEVERE, subset
-from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.whitening import whitening

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
+from mriqa.embedding.copies import affected_slices
+from mriqa.embedding.embedder import Embedder
+from mriqa.embedding.volumes import VolumeEmbedding, spread_over_body
 from mriqa.errors import SeriesError
 from mriqa.images.store import ShardStore, open_store
 from mriqa.methods.simclr.bank import (
@@ -20,9 +23,7 @@ from mriqa.methods.simclr.bank import (
     StratumBank,
     count_subjects,
 )
-from mriqa.methods.simclr.copies import affected_slices, draw_copies
-from mriqa.methods.simclr.embed import VolumeEmbedding, spread_over_body
-from mriqa.methods.simclr.embedder import Embedder
+from mriqa.methods.simclr.copies import draw_copies
 from mriqa.methods.simclr.fitting import without_doubtful
 from mriqa.methods.simclr.matching import fixed_number
 from mriqa.methods.simclr.references import HqVolume

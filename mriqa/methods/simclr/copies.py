@@ -1,28 +1,19 @@
-"""Simulated low-quality copies of high-quality references: drawn from the seed, then applied.
-
-A copy looks as if it had been stored: its values lie on the source's own grid of numbers, and its
-intensities are scaled by what is measured of the copy. Otherwise the bank would learn to tell
-simulated volumes from real ones by that alone.
-"""
+"""Which low-quality copies a high-quality reference has: drawn from the seed."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts import Artifact, Family, draw
 from mriqa.artifacts.background import measure_background
-from mriqa.artifacts.model import Dropout, Spikes
 from mriqa.config import ReferenceSection
-from mriqa.images.grid import as_stored
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.matching import fixed_number
 
-Volume = NDArray[np.float32]
-
 
 def draw_copies(
-    series_id: str, volume: int, image: Volume, attributes: SeriesAttributes,
+    series_id: str, volume: int, image: NDArray[np.float32], attributes: SeriesAttributes,
     section: ReferenceSection,
 ) -> Iterator[Artifact]:  # fmt: skip
     """The artifacts of the `section.copies` copies of one HQ volume, from its name and the seed.
@@ -47,20 +38,3 @@ def draw_copies(
             phase_axis="y" if rng.integers(2) else "x",
             keep_zeros=masked,
         )
-
-
-def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifact) -> Volume:
-    """`image` (z, y, x) with the artifact, as the store would give it back."""
-    return as_stored(apply(image, attributes.spacing_mm, artifact), image, attributes)
-
-
-def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
-    """Which slices (z) the artifact changes: of some families only some."""
-    affected = np.ones(artifact.shape[0], dtype=bool)
-    if isinstance(artifact, Dropout):
-        affected[:] = False
-        affected[list(artifact.slices)] = True
-    elif isinstance(artifact, Spikes) and artifact.acquisition == "2d":
-        affected[:] = False
-        affected[[spike.slice for spike in artifact.spikes]] = True
-    return affected

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.config import ReferenceSection
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import Reference, StratumBank, without
-from mriqa.methods.simclr.embed import VolumeEmbedding
 from mriqa.methods.simclr.matching import Indices, Person, choose_matching, nearest
 from mriqa.methods.simclr.whitening import (
     HQ,

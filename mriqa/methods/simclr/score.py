@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import read_cohort, read_shard
 from mriqa.config import TrainingSection
+from mriqa.embedding.embedder import Embedder, model_embedder
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.files import MEMORY_KEY, MODEL_KEY, readable, write_parquet
 from mriqa.images.store import StoredSeries, open_store
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.columns import SCORE_SCHEMA
-from mriqa.methods.simclr.embedder import Embedder, model_embedder
 from mriqa.methods.simclr.judge import Judge, Judged, Similarities
 from mriqa.methods.simclr.matching import Person
 from mriqa.progress import track

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from mriqa.embedding.volumes import FORMAT_VERSION, VolumeEmbedding
 from mriqa.files import remove_leftovers, write_bytes
-from mriqa.methods.simclr.embed import FORMAT_VERSION, VolumeEmbedding
 
 KEEP_EVERY_S = 300.0
 """A job that is killed loses at most so much of the network's work."""

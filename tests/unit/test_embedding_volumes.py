@@ -6,17 +6,18 @@ import torch
 from simclr_cohort import image
 
 from mriqa.config import TrainingSection
-from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.methods.simclr import network
-from mriqa.methods.simclr.embed import (
+from mriqa.embedding import network
+from mriqa.embedding.network import Network, fold_batch_norms, make_network, open_network
+from mriqa.embedding.volumes import (
     Intensity,
     VolumeEmbedding,
     body_slices,
     embed_volume,
     spread_over_body,
 )
-from mriqa.methods.simclr.network import Network, make_network, open_network
+from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.training.encoders import EMBEDDING, make_encoder
+from mriqa.training.nonlocal_net import NonlocalEncoder
 from mriqa.training.views import prepare
 
 UPPER = 400.0
@@ -25,7 +26,10 @@ UPPER = 400.0
 @pytest.fixture(scope="module")
 def encoder():
     """With batch statistics as after training, not 0 and 1."""
-    made = make_encoder("resnet18", seed=0)
+    return as_trained(make_encoder("resnet18", seed=0))
+
+
+def as_trained(made):
     generator = torch.Generator().manual_seed(1)
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -35,12 +39,17 @@ def encoder():
     return made.eval()
 
 
+def stages_of(encoder):
+    if isinstance(encoder, NonlocalEncoder):
+        return list(encoder.stages)
+    return [getattr(encoder, f"layer{number}") for number in (1, 2, 3, 4)]
+
+
 def slow(encoder, volume):
     """Slice by slice, float32, nothing folded: what each stage gives, then the encoder's output."""
     seen = []
     hooks = [
-        getattr(encoder, f"layer{number}").register_forward_hook(lambda *of: seen.append(of[2]))
-        for number in (1, 2, 3, 4)
+        stage.register_forward_hook(lambda *of: seen.append(of[2])) for stage in stages_of(encoder)
     ]
     rows = []
     for one in volume:
@@ -80,13 +89,26 @@ def test_chunks_change_nothing(encoder, monkeypatch):
     assert made.n_final == 512
 
 
-@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet34", "resnet50", "nonlocal"])
 def test_other_encoders_are_folded_and_read_out_as_well(name):
     other = make_encoder(name, seed=0).eval()
+    if name == "nonlocal":  # its blocks open when they are trained
+        other = as_trained(other)
     volume = image(0)[:2]
     found = Network(other, 0.3, "cpu", "float32").encode(volume, UPPER)
     np.testing.assert_allclose(found, slow(other, volume), rtol=1e-3, atol=1e-4)
     assert Network(other, 0.3, "cpu", "float32").n_final == EMBEDDING[name]
+
+
+def test_no_batch_norm_is_left(encoder):
+    for one in (encoder, make_encoder("nonlocal")):
+        left = [m for m in fold_batch_norms(one).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert left == []
+
+
+def test_the_nonlocal_network_takes_small_slices():
+    made = Network(make_encoder("nonlocal", seed=0), 0.3, "cpu", "float32")
+    assert made.encode(image(0)[:2, :9, :11], UPPER).shape == (2, 32 + 64 + 128 + 256)
 
 
 def test_the_encoder_given_is_left_as_it_was(encoder):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import PERCENTILES, IntensityCollector
-from mriqa.methods.simclr.whitening import Embeddings
+
+Embeddings = NDArray[np.float32]
 
 FORMAT_VERSION = 2
 """Raise it, and those of `bank` and `score`, when embeddings change: cached ones are not used."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mriqa.artifacts import Artifact
 from mriqa.config import TrainingSection
+from mriqa.embedding.cache import EmbeddingCache
+from mriqa.embedding.copies import simulate_copy
+from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
 from mriqa.images.store import SeriesAttributes, StoredSeries
-from mriqa.methods.simclr.cache import EmbeddingCache
-from mriqa.methods.simclr.copies import simulate_copy
-from mriqa.methods.simclr.embed import Encoder, Intensity, VolumeEmbedding, embed_volume
 
 
 class Embedder:
@@ -80,7 +80,7 @@ def model_embedder(
 
     def open_encoder() -> Encoder:
         # Only here: without a new volume neither torch nor the model is loaded.
-        from mriqa.methods.simclr.network import open_network
+        from mriqa.embedding.network import open_network
 
         return open_network(model, settings.model_copy(update={"precision": precision}))
 

@@ -21,6 +21,7 @@ from mriqa.training.encoders import make_encoder
 from mriqa.training.launch import choose_device, choose_precision
 from mriqa.training.loop import place
 from mriqa.training.model_folder import read_model
+from mriqa.training.nonlocal_net import LEAST_PX, NonlocalEncoder, padded
 from mriqa.training.views import prepare
 
 CHUNK_PIXELS = 2**19
@@ -69,12 +70,18 @@ class Network:
 
 
 class _StageMeans(nn.Module):
-    """A MONAI ResNet read out after each of its stages: (n, 1, y, x) → (n, d) float32."""
+    """An encoder read out after each of its stages: (n, 1, y, x) → (n, d) float32."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*(getattr(network, name) for name in STEM))
-        self.stages = nn.ModuleList(getattr(network, name) for name in STAGES)
+        self.least_px = 1
+        if isinstance(network, NonlocalEncoder):
+            self.stem: nn.Module = network.stem
+            self.stages = network.stages
+            self.least_px = LEAST_PX
+        else:  # a MONAI ResNet
+            self.stem = nn.Sequential(*(getattr(network, name) for name in STEM))
+            self.stages = nn.ModuleList(getattr(network, name) for name in STAGES)
 
     @property
     def n_final(self) -> int:
@@ -84,7 +91,7 @@ class _StageMeans(nn.Module):
         return convolutions[-1].out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
+        x = self.stem(padded(x, self.least_px))
         means = []
         for stage in self.stages:
             x = stage(x)
@@ -93,21 +100,29 @@ class _StageMeans(nn.Module):
 
 
 def fold_batch_norms(encoder: nn.Module) -> nn.Module:
-    """A copy of a MONAI ResNet, to be used in evaluation only, without its batch norms."""
+    """A copy of an encoder, to be used in evaluation only, without its batch norms.
+
+    Folded is what follows a convolution: in a sequence, as `norm` after `out` (nonlocal blocks), or
+    as `bn1` after `conv1` and so on (MONAI's ResNets).
+    """
     folded = copy.deepcopy(encoder).eval().float()
-    _fold(folded, "conv1", "bn1")
     for module in folded.modules():
-        if isinstance(module, nn.Sequential) and len(module) == 2 and _is_pair(module):
-            _fold(module, "0", "1")  # of a shortcut
-        elif hasattr(module, "downsample"):
-            for number in "123":
-                if hasattr(module, f"bn{number}"):
-                    _fold(module, f"conv{number}", f"bn{number}")
+        for convolution, norm in _pairs(module):
+            if isinstance(getattr(module, norm, None), nn.BatchNorm2d):
+                _fold(module, convolution, norm)
     return folded
 
 
-def _is_pair(module: nn.Sequential) -> bool:
-    return isinstance(module[0], nn.Conv2d) and isinstance(module[1], nn.BatchNorm2d)
+def _pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Names of children that may be a convolution and its batch norm."""
+    named = [("out", "norm"), *((f"conv{number}", f"bn{number}") for number in "123")]
+    if not isinstance(module, nn.Sequential):
+        return [pair for pair in named if hasattr(module, pair[0])]
+    return [
+        (str(place), str(place + 1))
+        for place, child in enumerate(module)
+        if isinstance(child, nn.Conv2d)
+    ]
 
 
 def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
