@@ -116,6 +116,24 @@ def train_plainly(job: Job, run_folder: Path) -> Checkpoint:
     return finished(job.settings, run_folder)
 
 
+def launch(job: Job, run_folder: Path, section: TrainingSection) -> Checkpoint:
+    """Train as `training.launcher` says; the last checkpoint.
+
+    Raises:
+        ConfigError: The plain launcher is asked for several workers.
+    """
+    if section.launcher == "ray":
+        from mriqa.training.launch_ray import train_with_ray
+
+        return train_with_ray(job, section, run_folder)
+    if section.workers > 1:
+        raise ConfigError(
+            f"training.workers is {section.workers}, which launcher plain has not; set "
+            "training.launcher to ray, or training.workers to 1"
+        )
+    return train_plainly(job, run_folder)
+
+
 def finished(settings: LoopSettings, run_folder: Path) -> Checkpoint:
     """The checkpoint after the last step, which every launcher hands on.
 

@@ -160,6 +160,12 @@ def model_id(
     return f"{method}-{digest.hexdigest()[:DIGITS]}"
 
 
+def pinned_sha256(pinned: Sequence[PinnedSeries]) -> str:
+    """Fingerprint of the data: which series in which state."""
+    rows = [[one.series_id, one.size_bytes, one.mtime_ns] for one in pinned]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 def _check_split(path: Path, pinned: pa.Table, cohort: pa.Table) -> None:
     """Growth never moves a subject, but another seed or other shares do: refuse to go on then."""
     elsewhere = cohort.filter(pc.not_equal(cohort["split"], "train"))

@@ -15,6 +15,7 @@ from mriqa.training.checkpoints import path_of, steps_in
 from mriqa.training.encoders import make_encoder
 from mriqa.training.manifest import model_id, pin_path, pin_training, read_pinned
 from mriqa.training.model_folder import read_model
+from mriqa.training.pretraining import make_job
 
 SECTION = PretrainingSection(view_px=32, batch=4, iterations=4, projection=8, warmup_share=0.25)
 TRAINING = TrainingSection(device="cpu", precision="float32", checkpoint_every=2)
@@ -75,7 +76,7 @@ def test_epochs_are_passes_over_all_slices(cohort):
     section = SECTION.model_copy(update={"iterations": None, "epochs": 3})
     pinned_id(cohort, section)
     pinned = read_pinned(pin_path(cohort.results, "simclr", section))
-    job = simclr.make_job(cohort.results, "simclr-x", pinned, section, TRAINING)
+    job = make_job(cohort.results, "simclr-x", "simclr", pinned, section, TRAINING)
     assert job.settings.steps == 3 * len(pinned) * 8 // 4
     assert job.settings.warmup_steps == round(job.settings.steps / 4)
     assert type(job).from_json(job.to_json()) == job
