@@ -2,6 +2,7 @@
 
 OUT/bids      a BIDS dataset: phantoms of abdomen and head, and files that cannot be read
 OUT/real      real volumes from package indexes, and real.tsv, a table source
+OUT/labels.tsv what three raters say of a part of it, some of it wrong
 OUT/truth.tsv what is wrong with each volume; only evaluation reads it
 OUT/demo.json written last: what was asked for is there
 
@@ -22,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mriqa.artifacts.demo_labels import labels_tsv
 from mriqa.artifacts.demo_names import file_names
 from mriqa.artifacts.demo_plan import BadSeries, DemoPlan, DemoSeries, plan_demo
 from mriqa.artifacts.demo_real import NIBABEL, RENAL, fetch_real
 from mriqa.artifacts.demo_tables import (
+    COHORT_NAME,
     PARTICIPANT_COLUMNS,
     README,
     dataset_description,
@@ -97,6 +100,7 @@ def _write_demo(out: Path, plan: DemoPlan, asked: dict[str, Any], download: bool
     _write_if_changed(out / "bids" / "participants.json", _json_text(PARTICIPANT_COLUMNS))
     _write_if_changed(out / "bids" / "participants.tsv", participants_tsv(plan))
     _write_if_changed(out / "truth.tsv", truth_tsv(plan))
+    _write_if_changed(out / "labels.tsv", labels_tsv(plan, COHORT_NAME))
     real, note = fetch_real(out / "real", download=download)
     if note:
         note = f"demo-data: {note}; the demo goes on without them"
@@ -115,7 +119,8 @@ def _is_done(
         return False
     if download and not stamp.get("download"):
         return False
-    rest = [out / "truth.tsv", out / "real" / "real.tsv", out / "bids" / "participants.tsv"]
+    rest = [out / "truth.tsv", out / "labels.tsv", out / "real" / "real.tsv"]
+    rest.append(out / "bids" / "participants.tsv")
     if int(stamp["real_volumes"]) == len(RENAL) + len(NIBABEL):
         rest += [out / "real" / volume.name for volume in (*RENAL, *NIBABEL)]
     return all(path.is_file() for path in rest) and not any(

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from mriqa.artifacts.severity import FAIL_ABOVE, PASS_BELOW
 from mriqa.evaluation.auc import (
     Auc,
     Booleans,
@@ -25,8 +26,6 @@ from mriqa.evaluation.truth import CLEAN, Matched
 ALL = "all"
 LEVELS = {"mild": (0.0, 0.375), "medium": (0.375, 0.75), "strong": (0.75, 1.0)}
 """Severities nearest to the simulator's anchors 0.25, 0.5, 1: above the first, up to the last."""
-PASS_BELOW, FAIL_ABOVE = 0.2, 0.6
-"""Severity as a label: pass below, fail above, questionable from one to the other."""
 RATINGS = ("pass", "questionable", "fail")
 
 
