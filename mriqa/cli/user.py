@@ -85,7 +85,7 @@ def _labels(parsed: argparse.Namespace) -> None:
     config = load_config(parsed.config)
     if not config.labels:
         raise UserError(f"{parsed.config}: no labels; name their tables (see config/README.md)")
-    print(summarise(read_labels(config.labels, config.results)[0]).details())
+    print(summarise(read_labels(config.labels, config.results).labels).details())
 
 
 def _demo_data(parsed: argparse.Namespace) -> None:

@@ -76,6 +76,8 @@ def read_text_table(path: Path) -> TextTable:
     if reader is None:
         raise UserError(f"{path}: not a table by its name; {ALLOWED}")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path}: not a regular file")
         return reader(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such table") from None
@@ -85,7 +87,7 @@ def read_text_table(path: Path) -> TextTable:
         ) from None
     except csv.Error as error:
         raise UserError(f"{path}: not a readable table: {error}") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 
@@ -168,7 +170,9 @@ def _read_parquet(path: Path) -> TextTable:
         Row(number, dict(zip(named, values, strict=True)))
         for number, values in enumerate(zip(*named.values(), strict=True), start=1)
     ]
-    return TextTable(path, columns, rows, [])
+    nested = "a column of lists or structures; ignored"
+    problems = [Problem(str(path), nested, 1, name) for name in columns if name not in named]
+    return TextTable(path, tuple(named), rows, problems)
 
 
 def _as_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:

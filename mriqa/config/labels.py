@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mriqa.config.base import Section
 
 Rating = Literal["pass", "questionable", "fail"]
+NO_WORDS = frozenset({"", "n/a", "na", "nan", "none", "null", "nat", "<na>"})
+"""What tables write for `not known` (`cohort.tabular.MISSING`): no word for a rating."""
 
 
 def _lower(words: Any) -> Any:
@@ -17,10 +19,23 @@ def _lower(words: Any) -> Any:
     wrong = [key for key in words if not isinstance(key, str | int) or isinstance(key, bool)]
     if wrong:
         raise ValueError(f"write {wrong[0]!r} in quotes, as the labels have it: YAML changed it")
-    return {str(key).lower(): value for key, value in words.items()}
+    lower = [str(key).strip().lower() for key in words]
+    twice = sorted({key for key in lower if lower.count(key) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} is there twice: capital letters do not tell words apart")
+    return dict(zip(lower, words.values(), strict=True))
 
 
-Words = Annotated[dict[str, Rating], BeforeValidator(_lower)]
+def _checked(words: dict[str, Rating]) -> dict[str, Rating]:
+    for word, rating in words.items():
+        if word in NO_WORDS:
+            raise ValueError(f"{word!r} means `not known` in every table: write another word there")
+        if word in ("pass", "questionable", "fail") and word != rating:
+            raise ValueError(f"{word} cannot mean {rating}")
+    return words
+
+
+Words = Annotated[dict[str, Rating], BeforeValidator(_lower), AfterValidator(_checked)]
 _WORDS = "Other words for the three ratings, e.g. {usable: pass, '-1': fail}."
 
 
@@ -37,8 +52,8 @@ class ScansLabels(Section):
 
     kind: Literal["scans"]
     path: Path = Field(description="Root of the dataset.")
-    column: str = Field(description="The column with the rating.")
-    rater: str = Field("scans", description="Who rated: the tables do not tell.")
+    column: str = Field(min_length=1, description="The column with the rating.")
+    rater: str = Field("scans", min_length=1, description="Who rated: the tables do not tell.")
     words: Words = Field(default_factory=dict, description=_WORDS)
 
 
@@ -47,7 +62,9 @@ class MriqcLabels(Section):
 
     kind: Literal["mriqc"]
     path: Path = Field(description="Folder with a folder a rater, in it JSON files.")
-    rater: str | None = Field(None, description="Who rated all; none: the folders' names tell.")
+    rater: str | None = Field(
+        None, min_length=1, description="Who rated all; none: the folders' names tell."
+    )
 
 
 LabelSource = Annotated[TableLabels | ScansLabels | MriqcLabels, Field(discriminator="kind")]

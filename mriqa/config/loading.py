@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from mriqa.config.base import Section
+from mriqa.config.labels import MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.sections import BidsSource, Config, FolderSource, TableSource
 from mriqa.errors import ConfigError
 
@@ -90,6 +91,11 @@ _SOURCES: dict[str | int, type[Section]] = {
     "table": TableSource,
     "folder": FolderSource,
 }
+_LABELS: dict[str | int, type[Section]] = {
+    "table": TableLabels,
+    "scans": ScansLabels,
+    "mriqc": MriqcLabels,
+}
 _KINDS = {
     "tuple_type": "must be a list, as in [one, other]",
     "dict_type": "must be keys with values below it",
@@ -98,30 +104,39 @@ _KINDS = {
     "string_type": "must be text; put it in quotes",
     "string_pattern_mismatch": "may hold letters, digits and hyphens only, no hyphen first",
     "too_short": "must hold at least 1",
-    "union_tag_not_found": "`kind` is missing; allowed: 'bids', 'table', 'folder'",
-    "union_tag_invalid": "`kind` must be one of 'bids', 'table', 'folder'",
+    "string_too_short": "must not be empty",
+    "model_attributes_type": "must be keys with values below it, `kind` among them",
+    "union_tag_not_found": "`kind` is missing; allowed: {kinds}",
+    "union_tag_invalid": "`kind` must be one of {kinds}",
 }
 """What pydantic says in words of Python, for people who write YAML."""
 
 
 def _problem(detail: Any, model: type[Section]) -> str:
     loc, kind = detail["loc"], detail["type"]
+    kinds = _kinds_at(loc)
     # pydantic names the kind of a source as if it were a key
-    key = ".".join(str(part) for part in loc if part not in _SOURCES) or "(top level)"
+    key = ".".join(str(part) for part in loc if part not in kinds) or "(top level)"
     if kind == "extra_forbidden":
         return f"{key}: no such key; {_keys_instead(loc, model)}"
     if kind == "missing":
         return f"{key}: missing; it has no default"
     text = _KINDS.get(kind, detail["msg"].removeprefix("Value error, "))
-    return f"{key}: {text} (got {detail['input']!r})"
+    allowed = ", ".join(map(repr, kinds))
+    return f"{key}: {text.replace('{kinds}', allowed)} (got {detail['input']!r})"
+
+
+def _kinds_at(loc: tuple[str | int, ...]) -> dict[str | int, type[Section]]:
+    """The sections that a list holds, by their `kind`."""
+    return _LABELS if loc[:1] == ("labels",) else _SOURCES
 
 
 def _keys_instead(loc: tuple[str | int, ...], model: type[Section]) -> str:
     """What is allowed where an unknown key stands, and which is most like it."""
     for part in loc[:-1]:
         field = model.model_fields.get(str(part))
-        if part in _SOURCES:
-            model = _SOURCES[str(part)]
+        if part in (kinds := _kinds_at(loc)):
+            model = kinds[str(part)]
         elif field and isinstance(field.annotation, type):
             model = field.annotation
     alike = get_close_matches(str(loc[-1]), model.model_fields, n=1)

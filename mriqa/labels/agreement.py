@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from mriqa.labels.model import RATINGS, Label, Target
 
 LEVELS = ("series", "volume", "slice")
+MOST_PAIRED = 40
+"""Of so many raters every two are compared; of more, only all together."""
 Floats = NDArray[np.float64]
 
 
@@ -39,7 +41,7 @@ class Agreement:
     """Of one level: series, volumes or slices.
 
     `n_twice` targets have more than one rater, `n_disputed` of them ratings that differ; `observed`
-    is the share of pairs of ratings that agree.
+    is the share of pairs of ratings that agree. `pairs` is empty for more than MOST_PAIRED raters.
     """
 
     level: str
@@ -72,7 +74,8 @@ def agreement(level: str, given: Mapping[Target, Mapping[str, int]]) -> Agreemen
         for rating in ratings.values():
             counts[row, rating] += 1
     twice = counts[counts.sum(axis=1) >= 2]
-    pairs = [_pair(first, second, given) for first, second in combinations(raters, 2)]
+    paired = raters if len(raters) <= MOST_PAIRED else []
+    pairs = [_pair(first, second, given) for first, second in combinations(paired, 2)]
     observed, kappa = fleiss_kappa(twice) if len(twice) else (None, None)
     return Agreement(
         level,

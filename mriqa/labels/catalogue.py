@@ -3,39 +3,62 @@
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mriqa.cohort.entities import image_stem
+from mriqa.cohort.manifest import read_cohort, shard_name
 
-COLUMNS = ("series_id", "subject", "excluded_by", "size_bytes", "mtime_ns", "sha256")
+COLUMNS = (
+    "series_id", "subject", "excluded_by", "error_code", "size_bytes", "mtime_ns", "sha256",
+    "shard", "source_path",
+)  # fmt: skip
+_CONVERTED = ("series_id", "sha256", "n_volumes", "n_slices")
 
 
-@dataclass(frozen=True, slots=True)
-class RatedSeries:
-    """One series of the cohort; `sha256` of its file once that was read, mtime in ns."""
+class FileState(NamedTuple):
+    """A file as far as it is known: size, mtime in ns, sha256 once it was read."""
 
-    series_id: str
-    subject: str
-    excluded_by: str | None
     size_bytes: int
     mtime_ns: int
     sha256: str | None
 
+    def is_same(self, other: "FileState") -> bool:
+        """By content where both are known, else by size and time."""
+        if self.sha256 is not None and other.sha256 is not None:
+            return self.sha256 == other.sha256
+        return self[:2] == other[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class RatedSeries:
+    """One series of the cohort; `is_there`: its file could be found. `n_volumes`, `n_slices` (of a
+    volume) are known once it was converted."""
+
+    series_id: str
+    is_excluded: bool
+    is_there: bool
+    state: FileState
+    n_volumes: int | None
+    n_slices: int | None
+
 
 class Catalogue:
-    """All series of a cohort (a table of COHORT_SCHEMA)."""
+    """All series of a cohort: rows with COLUMNS, and by series id what `convert` found."""
 
-    def __init__(self, cohort: pa.Table) -> None:
-        columns = (cohort[name].to_pylist() for name in COLUMNS)
-        series = [RatedSeries(*row) for row in zip(*columns, strict=True)]
-        self._by_id = {one.series_id: one for one in series}
+    def __init__(self, rows: list[dict[str, Any]], converted: dict[str, dict[str, Any]]) -> None:
+        self._by_id = {}
         self._by_path: dict[str, RatedSeries] = {}
         self._by_name: dict[str, list[RatedSeries]] = defaultdict(list)
-        for one, path in zip(series, cohort["source_path"].to_pylist(), strict=True):
-            self._by_path[_normal(path)] = one
-            name = Path(path).name
+        for row in rows:
+            one = _series(row, converted.get(row["series_id"], {}))
+            self._by_id[one.series_id] = one
+            self._by_path[os.path.abspath(row["source_path"])] = one  # noqa: PTH100 # keeps links
+            name = Path(row["source_path"]).name
             self._by_name[image_stem(name) or name].append(one)
         # every id begins with the cohort's name, which has no underscore
         self._cohort = next(iter(self._by_id), "").partition("_")[0]
@@ -46,8 +69,14 @@ class Catalogue:
         return found or self._by_id.get(f"{self._cohort}_{series_id}")
 
     def by_path(self, path: Path) -> RatedSeries | None:
-        """The series whose file this is."""
-        return self._by_path.get(_normal(str(path)))
+        """The series whose file this is, also by way of other links."""
+        found = self._by_path.get(os.path.abspath(path))  # noqa: PTH100 # keeps links
+        return found or self._by_real_path.get(os.path.realpath(path))
+
+    @cached_property
+    def _by_real_path(self) -> dict[str, RatedSeries]:
+        """Only where a path is not found: asking for every link takes its time."""
+        return {os.path.realpath(path): one for path, one in self._by_path.items()}
 
     def by_file_name(self, name: str) -> list[RatedSeries]:
         """The series whose files have this name, with `.nii.gz` or without."""
@@ -58,5 +87,36 @@ class Catalogue:
         return next(iter(self._by_id), "none")
 
 
-def _normal(path: str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - pathlib's would follow symbolic links
+def read_catalogue(results: Path) -> Catalogue:
+    """Of the indexed cohort in `results`; raises UserError if there is none."""
+    cohort = read_cohort(results / "cohort.parquet")
+    converted: dict[str, dict[str, Any]] = {}
+    for shard in sorted(set(cohort["shard"].to_pylist())):
+        converted |= _converted(results, shard)
+    return Catalogue(cohort.select(list(COLUMNS)).to_pylist(), converted)
+
+
+def _converted(results: Path, shard: int) -> dict[str, dict[str, Any]]:
+    """What `convert` found of a shard, by series id; nothing if it is not up to date."""
+    name = f"{shard_name(shard)}.parquet"
+    status = results / "convert" / name
+    try:
+        # a status older than its manifest may speak of files that were replaced since
+        if status.stat().st_mtime_ns < (results / "shards" / name).stat().st_mtime_ns:
+            return {}
+        rows = pq.ParquetFile(status).read(columns=list(_CONVERTED)).to_pylist()
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return {}
+    return {row["series_id"]: row for row in rows if row["sha256"] is not None}
+
+
+def _series(row: dict[str, Any], converted: dict[str, Any]) -> RatedSeries:
+    sha256 = converted.get("sha256") or row["sha256"]
+    return RatedSeries(
+        row["series_id"],
+        row["excluded_by"] is not None,
+        row["error_code"] is None or row["size_bytes"] > 0,
+        FileState(row["size_bytes"], row["mtime_ns"], sha256),
+        converted.get("n_volumes"),
+        converted.get("n_slices"),
+    )

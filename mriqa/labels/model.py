@@ -1,5 +1,6 @@
 """A label: what one rater said of one series, volume or slice."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,7 +31,11 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`rating` is one of RATINGS; `sha256` of the file it was given to, where the source tells."""
+    """`rating` is one of RATINGS; `sha256` of the file it was given to, where the source tells.
+
+    `as_given` is what the source itself says of rater and rating: it stays when the configuration
+    calls them otherwise.
+    """
 
     target: Target
     rater: str
@@ -39,6 +44,7 @@ class Label:
     sha256: str | None
     file: str
     line: int | None
+    as_given: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -52,3 +58,11 @@ class Labels:
 
     labels: list[Label]
     problems: list[Problem]
+
+
+def printable(text: str) -> str:
+    """`text` as it can be written: what is no character (of a file name, of JSON) as `\\xfc`.
+
+    Composed, so that one name is one name however it was typed.
+    """
+    return unicodedata.normalize("NFC", text.encode("utf-8", "backslashreplace").decode("utf-8"))

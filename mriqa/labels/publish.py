@@ -1,21 +1,30 @@
 """Labels in the results folder, and what they amount to in a few lines."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from mriqa.cohort.ledger import write_problems
+from mriqa.cohort.manifest import read_cohort
 from mriqa.cohort.tabular import Problem
 from mriqa.config import LabelSource
-from mriqa.files import write_json, write_parquet_if_changed
+from mriqa.errors import UserError
+from mriqa.files import (
+    read_if_sound,
+    remove_leftovers,
+    write_json,
+    write_parquet,
+    write_parquet_if_changed,
+)
 from mriqa.labels.agreement import Agreement, agreements
 from mriqa.labels.model import RATINGS, Labels
-from mriqa.labels.reading import FILE, read_labels
+from mriqa.labels.reading import FOLDER, RATINGS_FILE, SCHEMA, SEEN_FILE, read_labels
 
-PROBLEMS = FILE.with_name("problems.parquet")
-AGREEMENT = FILE.with_name("agreement.json")
+PROBLEMS = FOLDER / "problems.parquet"
+AGREEMENT = FOLDER / "agreement.json"
 SHOWN = 20
 """Problems that are printed; the file has all."""
 
@@ -70,18 +79,40 @@ def summarise(labels: Labels) -> LabelSummary:
 def write_labels(sources: Sequence[LabelSource], results: Path) -> LabelSummary | None:
     """Read all sources and write `labels/`: ratings, problems, agreement; None without sources.
 
-    `labels/ratings.parquet` is written last. Raises UserError if a source cannot be read; then
-    nothing is written.
+    What files the labels were given to is remembered also without sources. Raises UserError if a
+    source cannot be read; then only the labels of who has withdrawn since are taken away.
     """
+    for file in (PROBLEMS, AGREEMENT, RATINGS_FILE, SEEN_FILE):
+        remove_leftovers(results / FOLDER, file.name)
     if not sources:
-        shutil.rmtree(results / FILE.parent, ignore_errors=True)
+        for file in (PROBLEMS, AGREEMENT, RATINGS_FILE):
+            (results / file).unlink(missing_ok=True)
         return None
-    labels, table = read_labels(sources, results)
-    summary = summarise(labels)
-    write_problems(results / PROBLEMS, labels.problems)
+    try:
+        read = read_labels(sources, results)
+    except UserError:
+        _forget_withdrawn(results)
+        raise
+    summary = summarise(read.labels)
+    # first: a label whose file is not remembered would be one of whatever file comes next
+    write_parquet_if_changed(results / SEEN_FILE, read.seen)
+    write_problems(results / PROBLEMS, read.labels.problems)
     write_json(results / AGREEMENT, [one.to_json() for one in summary.agreements])
-    write_parquet_if_changed(results / FILE, table)
+    write_parquet_if_changed(results / RATINGS_FILE, read.ratings)
     return summary
+
+
+def _forget_withdrawn(results: Path) -> None:
+    """Take the labels of excluded and vanished series out of an earlier reading."""
+    table = read_if_sound(results / RATINGS_FILE, SCHEMA)
+    if table is None:
+        return
+    cohort = read_cohort(results / "cohort.parquet")
+    left = cohort.filter(pc.is_null(cohort["excluded_by"]))["series_id"].combine_chunks()
+    kept = table.filter(pc.is_in(table["series_id"], value_set=left))
+    if kept.num_rows < table.num_rows:
+        write_parquet(results / RATINGS_FILE, kept)
+        (results / PROBLEMS).unlink(missing_ok=True)
 
 
 def _kappa(one: Agreement) -> str:

@@ -4,8 +4,15 @@ from mriqa.cohort.tabular import Problem, Row, read_text_table
 from mriqa.config import TableLabels
 from mriqa.errors import UserError
 from mriqa.labels.catalogue import Catalogue
-from mriqa.labels.entry import LabelError, index_of, rating_of, series_of_id
-from mriqa.labels.model import Label, Labels, Target
+from mriqa.labels.entry import (
+    ExcludedError,
+    LabelError,
+    index_of,
+    rating_of,
+    series_of_id,
+    sha256_of,
+)
+from mriqa.labels.model import Label, Labels, Target, printable
 
 REQUIRED = ("series_id", "rater", "rating")
 OPTIONAL = ("volume", "slice", "comment", "sha256")
@@ -21,7 +28,7 @@ def read_label_table(source: TableLabels, catalogue: Catalogue) -> Labels:
             f"{', '.join(table.columns)} (needed: {', '.join(REQUIRED)}; if known: "
             f"{', '.join(OPTIONAL)})"
         )
-    file = str(source.path)
+    file = printable(str(source.path))
     found = Labels([], list(table.problems))
     unread = "not a column that mriqa reads; ignored"
     found.problems.extend(
@@ -29,31 +36,37 @@ def read_label_table(source: TableLabels, catalogue: Catalogue) -> Labels:
         for name in table.columns
         if name and name not in (*REQUIRED, *OPTIONAL)
     )
+    if not table.rows:
+        found.problems.append(Problem(file, "no label in it"))
     for row in table.rows:
         try:
             found.labels.append(_label(row, file, source, catalogue))
-        except LabelError as refused:
-            found.problems.append(refused.problem(file, row.line))
+        except LabelError as error:
+            found.problems.append(error.problem(file, row.line))
+        except ExcludedError:
+            continue
     return found
 
 
 def _label(row: Row, file: str, source: TableLabels, catalogue: Catalogue) -> Label:
     values = row.values
     series = series_of_id(catalogue, values["series_id"])
-    volume = index_of("volume", values.get("volume"))
-    number = index_of("slice", values.get("slice"))
+    volume = index_of("volume", values.get("volume"), series.n_volumes)
+    number = index_of("slice", values.get("slice"), series.n_slices)
     if number is not None and volume is None:
         raise LabelError(
             "slice", str(number), "a slice of which volume? (0 is that of a 3D series)"
         )
-    if values["rater"] is None:
+    rater, said = values["rater"], values["rating"]
+    if rater is None:
         raise LabelError("rater", None, "nobody is named who gave this rating")
     return Label(
         Target(series.series_id, volume, number),
-        values["rater"],
-        rating_of("rating", values["rating"], source.words),
+        printable(rater),
+        rating_of("rating", said, source.words),
         values.get("comment"),
-        values.get("sha256"),
+        sha256_of(values.get("sha256")),
         file,
         row.line,
+        (rater, said or ""),
     )

@@ -41,7 +41,7 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
         )
     for name, file in _BESIDE.items():
         if (results / file).is_file():
-            _view(connection, name, f"{_literal(results)}/{file}")
+            _view(connection, name, f"{_literal(results)}/{file}", again="`mriqa index CONFIG`")
     return connection
 
 
@@ -51,15 +51,16 @@ def _literal(path: Path) -> str:
 
 
 def _view(
-    connection: duckdb.DuckDBPyConnection, name: str, pattern: str, options: str = ""
-) -> None:
+    connection: duckdb.DuckDBPyConnection, name: str, pattern: str, options: str = "",
+    again: str = "`mriqa merge`",
+) -> None:  # fmt: skip
     quoted = pattern.replace("'", "''")
     source = f"read_parquet('{quoted}'{options})"
     try:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # ours
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{name}: {reason}; run `mriqa merge` again") from None
+        raise UserError(f"{name}: {reason}; run {again} again") from None
 
 
 def _check_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

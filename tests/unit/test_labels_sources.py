@@ -1,15 +1,20 @@
 """What raters wrote down: labels.tsv, BIDS scans tables, MRIQC's ratings, line by line."""
 
 import json
+import os
+import re
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
+from mriqa.cohort.ledger import write_problems
 from mriqa.cohort.manifest import COHORT_SCHEMA
 from mriqa.config import LabelSource, MriqcLabels, ScansLabels, TableLabels, check_config
 from mriqa.errors import ConfigError, UserError
-from mriqa.labels.catalogue import Catalogue
+from mriqa.labels.catalogue import COLUMNS, Catalogue
 from mriqa.labels.mriqc import read_mriqc
 from mriqa.labels.scans import read_scans
 from mriqa.labels.table import read_label_table
@@ -37,9 +42,15 @@ def cohort_of(root, names=("sub-01/anat/sub-01_T1w", "sub-02/anat/sub-02_T1w"), 
     return pa.Table.from_pylist(rows, schema=COHORT_SCHEMA)
 
 
+def catalogue_of(table, **converted):
+    """Of a cohort table; `converted`: what convert has found of all."""
+    rows = table.select(list(COLUMNS)).to_pylist()
+    return Catalogue(rows, {row["series_id"]: converted for row in rows})
+
+
 @pytest.fixture
 def catalogue(tmp_path):
-    return Catalogue(cohort_of(tmp_path))
+    return catalogue_of(cohort_of(tmp_path))
 
 
 def table_of(tmp_path, *lines, header="series_id\tvolume\tslice\trater\trating\tcomment", **words):
@@ -82,6 +93,7 @@ def test_a_table_holds_labels_of_series_volumes_and_slices(tmp_path, catalogue):
         ("sub-01_T1w\t\t\tann\tgood\t", "rating", "good", "pass, questionable, fail"),
         ("sub-01_T1w\t\t\tann\t\t", "rating", None, "no rating"),
         ("sub-01_T1w\t\t\t\tpass\t", "rater", None, "nobody"),
+        ("sub-01_T1w\t1234567890\t\tann\tpass\t", "volume", "1234567890", "whole number from 0"),
         ("sub-01_T1w\t-1\t\tann\tpass\t", "volume", "-1", "whole number from 0"),
         ("sub-01_T1w\t1.5\t\tann\tpass\t", "volume", "1.5", "whole number from 0"),
         ("sub-01_T1w\t0\tmiddle\tann\tpass\t", "slice", "middle", "whole number from 0"),
@@ -153,8 +165,61 @@ def test_a_column_of_the_scans_tables_rates_series(tmp_path, catalogue):
     )
     labels = read_scans(source, catalogue)
     assert found(labels) == [("demo_sub-01_T1w", "technician", "pass")]
-    assert told(labels) == [(2, "QC", "broken")]
+    assert told(labels) == [(2, "QC", "broken"), (1, None, None)]
     assert labels.problems[0].file.endswith("sub-02_scans.tsv")
+    assert (
+        "no column filename and QC; the columns are filename, other" in labels.problems[1].problem
+    )
+
+
+def test_a_dataset_behind_a_link_is_the_same_dataset(tmp_path):
+    root = tmp_path / "bids"
+    (root / "sub-01" / "anat").mkdir(parents=True)
+    (root / "sub-01" / "anat" / "sub-01_T1w.nii.gz").touch()
+    source = scans(root, ["filename\tqc", "anat/sub-01_T1w.nii.gz\tpass"])
+    (tmp_path / "link").symlink_to(root)
+    through = source.model_copy(update={"path": tmp_path / "link"})
+    catalogue = catalogue_of(cohort_of(root))
+    assert found(read_scans(through, catalogue)) == found(read_scans(source, catalogue)) != []
+
+
+def test_a_scans_table_of_which_no_file_is_known_is_told(tmp_path, catalogue):
+    source = scans(tmp_path, ["filename\tqc", "anat/sub-01_T1W.nii.gz\tpass", "x.nii\tfail"])
+    labels = read_scans(source, catalogue)
+    assert labels.labels == []
+    assert "none of its 2 rated files is a series" in labels.problems[0].problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into any folder")
+def test_folders_that_cannot_be_looked_into_are_told_to_users(tmp_path, catalogue):
+    check_closed(tmp_path, catalogue)
+
+
+def test_folders_that_cannot_be_looked_into_are_told(tmp_path, catalogue, monkeypatch):
+    """As root nothing is closed: the refusal is made up."""
+    real = os.scandir
+
+    def refusing(path="."):
+        if str(path).endswith("sub-02"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    check_closed(tmp_path, catalogue)
+
+
+def check_closed(tmp_path, catalogue):
+    lines = [["filename\tqc", f"anat/sub-0{n}_T1w.nii.gz\tpass"] for n in (1, 2)]
+    source = scans(tmp_path, *lines)
+    if os.geteuid() != 0:
+        (tmp_path / "sub-02").chmod(0)
+    try:
+        labels = read_scans(source, catalogue)
+    finally:
+        if os.geteuid() != 0:
+            (tmp_path / "sub-02").chmod(0o700)
+    assert found(labels) == [("demo_sub-01_T1w", "scans", "pass")]
+    assert "cannot be looked into (Permission denied)" in labels.problems[0].problem
 
 
 def test_scans_of_sessions_are_read_and_empty_ratings_passed_over(tmp_path):
@@ -166,7 +231,7 @@ def test_scans_of_sessions_are_read_and_empty_ratings_passed_over(tmp_path):
     names = ["sub-01/ses-a/anat/sub-01_ses-a_T1w", "sub-01/ses-a/anat/sub-01_ses-a_T2w"]
     labels = read_scans(
         ScansLabels(kind="scans", path=tmp_path, column="qc"),
-        Catalogue(cohort_of(tmp_path, names)),
+        catalogue_of(cohort_of(tmp_path, names)),
     )
     assert found(labels) == [("demo_sub-01_ses-a_T1w", "scans", "fail")]
     assert labels.problems == []
@@ -232,7 +297,109 @@ def test_a_file_name_of_two_series_rates_neither(tmp_path):
     both = cohort_of(tmp_path, ["sub-01/a/scan", "sub-02/a/scan"])
     rated(tmp_path / "ratings" / "ann", "scan.nii.gz", "2")
     source = MriqcLabels(kind="mriqc", path=tmp_path / "ratings")
-    assert told(read_mriqc(source, Catalogue(both))) == [(None, "subject", "scan.nii.gz")]
+    assert told(read_mriqc(source, catalogue_of(both))) == [(None, "subject", "scan.nii.gz")]
+
+
+@pytest.mark.parametrize("rating", [True, "1e999", 10**400, None, [1], "\ud800"])
+def test_what_is_no_number_on_the_slider_is_no_rating(tmp_path, catalogue, rating):
+    rated(tmp_path / "ratings" / "ann", "sub-01_T1w.nii.gz", rating)
+    labels = read_mriqc(MriqcLabels(kind="mriqc", path=tmp_path / "ratings"), catalogue)
+    assert labels.labels == []
+    assert labels.problems[0].column == "rating"
+    assert write_problems(tmp_path / "p.parquet", labels.problems) is None  # and can be written
+
+
+def test_names_and_comments_that_are_no_text_can_be_written(tmp_path, catalogue):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path / "ratings") + b"/J\xfcrgen"))
+    rated(folder, "sub-01_T1w.nii.gz", "2", comments="\ud800")
+    (label,) = read_mriqc(MriqcLabels(kind="mriqc", path=folder.parent), catalogue).labels
+    assert label.rater == "J\\udcfcrgen"
+    assert (label.rater + label.comment + label.file).encode()
+
+
+def test_folders_of_raters_may_be_links_even_in_circles(tmp_path, catalogue):
+    rated(tmp_path / "elsewhere", "sub-01_T1w.nii.gz", "2")
+    root = tmp_path / "ratings"
+    root.mkdir()
+    (root / "ann").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(root)
+    labels = read_mriqc(MriqcLabels(kind="mriqc", path=root), catalogue)
+    assert found(labels) == [("demo_sub-01_T1w", "ann", "questionable")]
+
+
+def test_a_pipe_is_no_rating_and_no_table(tmp_path, catalogue):
+    folder = tmp_path / "ratings" / "ann"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "x.JSON")
+    labels = read_mriqc(MriqcLabels(kind="mriqc", path=folder.parent), catalogue)
+    assert told(labels) == [(None, "file", "x.JSON")]
+    os.mkfifo(tmp_path / "labels.tsv")
+    with pytest.raises(UserError, match="not a regular file"):
+        read_label_table(TableLabels(kind="table", path=tmp_path / "labels.tsv"), catalogue)
+
+
+def test_one_name_is_one_rater_however_it_was_typed(tmp_path, catalogue):
+    source = table_of(
+        tmp_path, "sub-01_T1w\t\t\tM\u00fcller\tpass\t", "sub-02_T1w\t\t\tMu\u0308ller\tpass\t"
+    )
+    assert len({one.rater for one in read_label_table(source, catalogue).labels}) == 1
+
+
+def test_columns_of_lists_are_no_columns(tmp_path, catalogue):
+    path = tmp_path / "labels.parquet"
+    rows = {"series_id": ["sub-01_T1w"], "rater": ["ann"], "rating": ["pass"], "volume": [[0]]}
+    pq.write_table(pa.table(rows), path)
+    labels = read_label_table(TableLabels(kind="table", path=path), catalogue)
+    assert told(labels) == [(1, "volume", None)]
+    pq.write_table(pa.table({**rows, "rating": [["pass"]]}), path)
+    with pytest.raises(UserError, match="no column rating"):
+        read_label_table(TableLabels(kind="table", path=path), catalogue)
+
+
+def test_a_checksum_that_is_none_is_told(tmp_path, catalogue):
+    header = "series_id\trater\trating\tsha256"
+    source = table_of(tmp_path, "sub-01_T1w\tann\tpass\tbanana", header=header)
+    assert told(read_label_table(source, catalogue)) == [(2, "sha256", "banana")]
+
+
+def test_a_table_without_rows_is_told(tmp_path, catalogue):
+    assert "no label in it" in read_label_table(table_of(tmp_path), catalogue).problems[0].problem
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"Good": "pass", "good": "fail"}, "'good' is there twice"),
+        ({"pass": "fail"}, "pass cannot mean fail"),
+        ({"None": "pass"}, "'none' means `not known` in every table"),
+        ({"ok": "fine"}, "Input should be 'pass', 'questionable' or 'fail'"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_refused(words, why):
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        check_config(config(kind="table", path="l.tsv", words=words), "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ({"path": "x"}, "labels.0: `kind` is missing; allowed: 'table', 'scans', 'mriqc'"),
+        ({"kind": "bids", "path": "x"}, "`kind` must be one of 'table', 'scans', 'mriqc'"),
+        (
+            {"kind": "scans", "path": "x", "colum": "q", "column": "q"},
+            "labels.0.colum: no such key; did you mean `column`? Allowed: kind, path, column",
+        ),
+        ({"kind": "mriqc", "path": "x", "rater": ""}, "labels.0.rater: must not be empty"),
+    ],
+)
+def test_mistakes_in_the_section_are_told_in_its_own_words(source, why):
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        check_config(config(**source), "c.yaml")
+
+
+def config(**source):
+    sources = [{"kind": "bids", "path": "b"}]
+    return {"results": "r", "cohort": {"name": "a", "sources": sources}, "labels": [source]}
 
 
 def test_a_folder_without_ratings_is_refused(tmp_path, catalogue):
