@@ -23,7 +23,6 @@ LOOKED = 0.7
 NEXT = 0.75
 """Share of a rater's errors that are one step off, where there are two wrong ratings."""
 COLUMNS = ("series_id", "volume", "rater", "rating")
-SCALE = ("pass", "questionable", "fail")
 
 
 def labels_tsv(plan: DemoPlan, cohort: str) -> str:

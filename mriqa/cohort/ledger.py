@@ -5,7 +5,7 @@ believed only about series whose manifest is lost. So a kill between two files c
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -202,19 +202,25 @@ def known_checksums(results: Path, ledger: Ledger) -> dict[tuple[str, int, int],
 def _converted_checksums(
     results: Path, number: int, manifest: pa.Table
 ) -> dict[tuple[str, int, int], str]:
-    name = f"{shard_name(number)}.parquet"
+    rows = read_converted(results, number, ("series_id", "sha256"))
+    digests = {row["series_id"]: row["sha256"] for row in rows}
+    names = ("series_id", "size_bytes", "mtime_ns")
+    keys = zip(*(manifest[column].to_pylist() for column in names), strict=True)
+    return {key: digests[key[0]] for key in keys if digests.get(key[0]) is not None}
+
+
+def read_converted(results: Path, shard: int, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """What `convert` says of a shard's series; nothing if it is missing, damaged or out of date."""
+    name = f"{shard_name(shard)}.parquet"
     status = results / "convert" / name
     try:
         # a status older than its manifest may speak of files that were replaced since
         if status.stat().st_mtime_ns < (results / "shards" / name).stat().st_mtime_ns:
-            return {}
-        table = pq.ParquetFile(status).read(columns=["series_id", "sha256"])
-        digests = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+            return []
+        rows: list[dict[str, Any]] = pq.ParquetFile(status).read(columns=list(columns)).to_pylist()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
-        return {}
-    names = ("series_id", "size_bytes", "mtime_ns")
-    keys = zip(*(manifest[column].to_pylist() for column in names), strict=True)
-    return {key: digests[key[0]] for key in keys if digests.get(key[0]) is not None}
+        return []
+    return rows if all(set(columns) <= set(row) for row in rows) else []
 
 
 def _read_old_cohort(path: Path) -> pa.Table | None:

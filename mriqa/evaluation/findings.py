@@ -22,11 +22,11 @@ from mriqa.evaluation.auc import (
     resample,
 )
 from mriqa.evaluation.truth import CLEAN, Matched
+from mriqa.labels.model import RATINGS
 
 ALL = "all"
 LEVELS = {"mild": (0.0, 0.375), "medium": (0.375, 0.75), "strong": (0.75, 1.0)}
 """Severities nearest to the simulator's anchors 0.25, 0.5, 1: above the first, up to the last."""
-RATINGS = ("pass", "questionable", "fail")
 
 
 @dataclass(frozen=True)

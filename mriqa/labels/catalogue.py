@@ -7,11 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mriqa.cohort.entities import image_stem
-from mriqa.cohort.manifest import read_cohort, shard_name
+from mriqa.cohort.ledger import read_converted
+from mriqa.cohort.manifest import read_cohort
 
 COLUMNS = (
     "series_id", "subject", "excluded_by", "error_code", "size_bytes", "mtime_ns", "sha256",
@@ -92,22 +90,9 @@ def read_catalogue(results: Path) -> Catalogue:
     cohort = read_cohort(results / "cohort.parquet")
     converted: dict[str, dict[str, Any]] = {}
     for shard in sorted(set(cohort["shard"].to_pylist())):
-        converted |= _converted(results, shard)
+        rows = read_converted(results, shard, _CONVERTED)
+        converted |= {row["series_id"]: row for row in rows if row["sha256"] is not None}
     return Catalogue(cohort.select(list(COLUMNS)).to_pylist(), converted)
-
-
-def _converted(results: Path, shard: int) -> dict[str, dict[str, Any]]:
-    """What `convert` found of a shard, by series id; nothing if it is not up to date."""
-    name = f"{shard_name(shard)}.parquet"
-    status = results / "convert" / name
-    try:
-        # a status older than its manifest may speak of files that were replaced since
-        if status.stat().st_mtime_ns < (results / "shards" / name).stat().st_mtime_ns:
-            return {}
-        rows = pq.ParquetFile(status).read(columns=list(_CONVERTED)).to_pylist()
-    except (pa.ArrowException, OSError, KeyError, ValueError):
-        return {}
-    return {row["series_id"]: row for row in rows if row["sha256"] is not None}
 
 
 def _series(row: dict[str, Any], converted: dict[str, Any]) -> RatedSeries:

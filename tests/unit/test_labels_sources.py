@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 
 from mriqa.cohort.ledger import write_problems
 from mriqa.cohort.manifest import COHORT_SCHEMA
+from mriqa.cohort.tabular import MISSING
 from mriqa.config import LabelSource, MriqcLabels, ScansLabels, TableLabels, check_config
+from mriqa.config.labels import NO_WORDS
 from mriqa.errors import ConfigError, UserError
 from mriqa.labels.catalogue import COLUMNS, Catalogue
 from mriqa.labels.mriqc import read_mriqc
@@ -364,6 +366,10 @@ def test_a_checksum_that_is_none_is_told(tmp_path, catalogue):
 
 def test_a_table_without_rows_is_told(tmp_path, catalogue):
     assert "no label in it" in read_label_table(table_of(tmp_path), catalogue).problems[0].problem
+
+
+def test_no_word_is_what_tables_read_as_not_known():
+    assert NO_WORDS == MISSING
 
 
 @pytest.mark.parametrize(
