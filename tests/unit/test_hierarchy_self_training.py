@@ -201,10 +201,15 @@ def test_labels_that_cannot_be_learned_end_it_with_what_was_given(tmp_path, caps
     assert "ends with what was learned from before" in said
 
 
-def test_rounds_of_other_items_are_not_taken_for_these(tmp_path):
+@pytest.mark.parametrize("other", [volumes(n=36), volumes(n=30, seed=1)])
+def test_rounds_of_other_items_or_labels_are_not_taken_for_these(tmp_path, other):
     section = SECTION.model_copy(update={"iterations": 4})
     rounds = section.rounds.model_copy(update={"most": 1})
-    few, more = volumes(n=30), volumes(n=36)
-    self_train(learner(few, section), few.given, rounds, 0, tmp_path)
-    with pytest.raises(Exception, match="other|differ|another"):
-        self_train(learner(more, section), more.given, rounds, 0, tmp_path)
+    made = volumes(n=30)
+    self_train(learner(made, section), made.given, rounds, 0, tmp_path)
+    counted = Mortal(learner(other, section), 1, False)
+    with pytest.raises(Killed):  # it trains: what is there is of no use
+        self_train(counted, other.given, rounds, 0, tmp_path)
+    again = Mortal(learner(made, section), 1, False)
+    self_train(again, made.given, rounds, 0, tmp_path)
+    assert again.fits == 0  # and of its own it is

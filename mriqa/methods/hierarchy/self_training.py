@@ -7,7 +7,7 @@ there is not trained again; within a round the training goes on from its checkpo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +93,7 @@ def self_train(
     lesson, used, rounds = first, given.classes, list[Round]()
     for number in range(1, section.most + 1):
         path = folder / f"round-{number}.parquet"
-        probabilities = _known(path, given, world)
+        probabilities = _known(path, given, lesson, world)
         if probabilities is None:
             every = learner.fit(lesson, folder / f"round-{number}")
             probabilities = _agreed(out_of_fold(every, lesson, given), world)
@@ -111,13 +111,15 @@ def self_train(
     return Outcome(tuple(rounds), lesson)
 
 
-def _known(path: Path, given: Given, world: World) -> Floats | None:
-    """The probabilities of a round that ended before, if its file is there and of these items."""
+def _known(path: Path, given: Given, lesson: Lesson, world: World) -> Floats | None:
+    """The probabilities of a round that ended before, if its file is there and of these items,
+    with these labels and folds."""
     found = np.zeros((len(given.targets), len(RATINGS)))
     there = np.zeros(1)
     if world.leads:
         table = read_if_sound(path, SCHEMA)
-        if table is not None and table["series_id"].to_pylist() == _ids(given.targets):
+        same = _identity(given, lesson)
+        if table is not None and all(table[one].to_pylist() == same[one] for one in same):
             found = np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1)
             there[:] = 1
     return _agreed(found, world) if _agreed(there, world)[0] else None
@@ -130,20 +132,23 @@ def _agreed(values: Floats, world: World) -> Floats:
     return shared.numpy()
 
 
-def _ids(targets: Sequence[object]) -> list[str]:
-    return [one.series_id for one in targets]  # type: ignore[attr-defined]
+def _identity(given: Given, lesson: Lesson) -> dict[str, list[Any]]:
+    """What a round is about: its items, their labels and folds, as columns of its file."""
+    return {
+        "series_id": [one.series_id for one in given.targets],
+        "volume": [one.volume for one in given.targets],
+        "slice": [one.slice for one in given.targets],
+        "subject": given.subjects.tolist(),
+        "fold": lesson.folds.tolist(),
+        "given": _ratings(given.classes),
+    }
 
 
 def _table(
     number: int, given: Given, lesson: Lesson, probabilities: Floats, decisions: Decisions
 ) -> pa.Table:
     columns = {
-        "series_id": _ids(given.targets),
-        "volume": [one.volume for one in given.targets],
-        "slice": [one.slice for one in given.targets],
-        "subject": given.subjects.tolist(),
-        "fold": lesson.folds,
-        "given": _ratings(given.classes),
+        **_identity(given, lesson),
         "action": [ACTIONS[one].value for one in decisions.actions],
         "used": _ratings(decisions.classes),
         **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
