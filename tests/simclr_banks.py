@@ -5,7 +5,8 @@ import numpy as np
 from mriqa.config import ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import Reference, StratumBank
-from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.references.person import Person
+from mriqa.seeds import fixed_number
 
 LENGTH = 12
 N_FINAL = 9

@@ -16,7 +16,7 @@ from mriqa.config import PretrainingSection, ReferenceSection, section_json
 from mriqa.files import write_json, write_parquet, write_text
 from mriqa.methods.simclr.bank import Bank, Dropped, Reference, StratumBank, write_bank
 from mriqa.methods.simclr.calibration import calibrate
-from mriqa.methods.simclr.matching import Person
+from mriqa.references.person import Person
 from mriqa.training.manifest import PIN_SCHEMA, PinnedSeries, model_id, pin_path
 
 STRATA = ("dixonW", "T2w")

@@ -5,15 +5,46 @@ intensities are scaled by what is measured of the copy. Otherwise networks would
 simulated volumes from real ones by that alone.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.artifacts import Artifact, apply
+from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts.background import measure_background
 from mriqa.artifacts.model import Dropout, Spikes
 from mriqa.images.grid import as_stored
 from mriqa.images.store import SeriesAttributes
+from mriqa.seeds import fixed_number
 
 Volume = NDArray[np.float32]
+
+
+def draw_copies(
+    series_id: str, volume: int, image: Volume, attributes: SeriesAttributes,
+    families: Sequence[str], count: int, seed: int,
+) -> Iterator[Artifact]:  # fmt: skip
+    """The artifacts of the `count` copies of one volume, from its name and the seed.
+
+    Families without repetition while there are enough; severities one from each of `count` equal
+    parts of (0, 1]. So no copy depends on which others there are, or on their order.
+    """
+    rng = np.random.default_rng(fixed_number(seed, "copies", series_id, volume))
+    rounds = [rng.permutation(len(families)) for _ in range(-(-count // len(families)))]
+    chosen = [families[index] for index in np.concatenate(rounds)[:count].tolist()]
+    severities = (rng.permutation(count) + 1 - rng.random(count)) / count
+    clean = np.where(np.isfinite(image), image, np.float32(0))
+    masked = measure_background(clean).masked
+    for family, severity in zip(chosen, severities.tolist(), strict=True):
+        yield draw(
+            Family(family),
+            severity,
+            attributes.shape_zyx,
+            attributes.spacing_mm,
+            int(rng.integers(2**53)),
+            phase_axis="y" if rng.integers(2) else "x",
+            keep_zeros=masked,
+        )
 
 
 def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifact) -> Volume:

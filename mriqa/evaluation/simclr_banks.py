@@ -13,7 +13,7 @@ from mriqa.evaluation.simclr_items import Item
 from mriqa.methods.simclr.bank import Reference, StratumBank, count_subjects, subset
 from mriqa.methods.simclr.build import Embedded, stratum_bank
 from mriqa.methods.simclr.fitting import calibrated
-from mriqa.methods.simclr.matching import fixed_number
+from mriqa.seeds import fixed_number
 
 Embeddings = Mapping[Item, VolumeEmbedding]
 Banks = dict[str, StratumBank]

@@ -21,10 +21,11 @@ from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN, match, read_truth
 from mriqa.files import readable
 from mriqa.methods.simclr.bank import Bank, read_bank
-from mriqa.methods.simclr.matching import Person, fixed_number
-from mriqa.methods.simclr.references import HqVolume as Scan
 from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
 from mriqa.methods.simclr.train import METHOD
+from mriqa.references.listing import HqVolume as Scan
+from mriqa.references.person import Person
+from mriqa.seeds import fixed_number
 from mriqa.training.imported import imported_id
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
 

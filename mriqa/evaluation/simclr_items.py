@@ -12,14 +12,14 @@ from mriqa.artifacts import Artifact, Family, draw
 from mriqa.artifacts.background import measure_background
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
+from mriqa.embedding.copies import draw_copies
 from mriqa.embedding.volumes import Intensity, body_slices, spread_over_body
 from mriqa.evaluation.simclr_settings import ModeSection
 from mriqa.evaluation.truth import CLEAN
 from mriqa.images.store import SeriesAttributes, ShardStore, StoredSeries, open_store
 from mriqa.methods.simclr.bank import LEAST_SEVERITY
-from mriqa.methods.simclr.copies import draw_copies
-from mriqa.methods.simclr.matching import fixed_number
-from mriqa.methods.simclr.references import HqVolume as Scan
+from mriqa.references.listing import HqVolume as Scan
+from mriqa.seeds import fixed_number
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,10 @@ def draw_references(
         stored, image = stores.read(scan)
         yield Item(scan)
         kept = _body(scan, stored, image, section.copy_slices)
-        copies = draw_copies(scan.series_id, scan.volume, image, stored.attributes, section)
+        copies = draw_copies(
+            scan.series_id, scan.volume, image, stored.attributes,
+            section.families, section.copies, section.seed,
+        )  # fmt: skip
         yield from (Item(scan, artifact, kept) for artifact in copies)
 
 

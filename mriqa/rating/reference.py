@@ -9,10 +9,13 @@ import pyarrow.compute as pc
 from mriqa.cohort.manifest import read_cohort, shard_name
 from mriqa.config import RatingSection, ReferenceSection, TrainingSection
 from mriqa.embedding.embedder import model_embedder
+from mriqa.embedding.measured import read_volumes
 from mriqa.errors import UserError
 from mriqa.methods.simclr.bank import write_bank
 from mriqa.methods.simclr.build import build_bank
-from mriqa.methods.simclr.references import (
+from mriqa.rating.gather import connect_scores, gather_volumes, score_files
+from mriqa.rating.rate import rate_volumes
+from mriqa.references.listing import (
     LIST_NAME,
     HqVolume,
     propose,
@@ -20,9 +23,6 @@ from mriqa.methods.simclr.references import (
     resolve_list,
     write_list,
 )
-from mriqa.methods.simclr.score import read_volumes
-from mriqa.rating.gather import connect_scores, gather_volumes, score_files
-from mriqa.rating.rate import rate_volumes
 from mriqa.tables.strata import add_strata
 
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from mriqa.errors import MriqaError
 from mriqa.methods.simclr.bank import LEAST_SEVERITY, Dropped, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
-from mriqa.methods.simclr.matching import Person
-from mriqa.methods.simclr.references import LIST_NAME
+from mriqa.references.listing import LIST_NAME
+from mriqa.references.person import Person
 from mriqa.training.manifest import DIGITS, FOLDER, model_id, read_pinned
 
 METHOD = "simclr"

@@ -9,11 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mriqa"
 LAYERS = [
-    {"config", "errors", "files", "progress", "processes", "columns", ""},
+    {"config", "errors", "files", "progress", "processes", "columns", "seeds", ""},
     {"images", "cohort"},
     {"tables", "metrics", "artifacts", "labels"},
     {"training"},
-    {"embedding"},
+    {"embedding", "references"},
     {"methods"},
     {"rating"},
     {"report", "evaluation"},

@@ -76,7 +76,7 @@ def test_more_memory_rates_what_did_not_fit(
     results: Path, shape: tuple[int, int, int], memory_mb: int, again: bool
 ) -> None:
     """With the very sentence that the method writes."""
-    from mriqa.methods.simclr.score import check_memory
+    from mriqa.embedding.judging import check_memory
 
     finished(results, None, None)
     problem = "no references in this stratum"

@@ -11,16 +11,15 @@ from simclr_cohort import SPACING, image
 from mriqa.artifacts import Family, draw
 from mriqa.config import ReferenceSection
 from mriqa.embedding.cache import EmbeddingCache
-from mriqa.embedding.copies import affected_slices, simulate_copy
+from mriqa.embedding.copies import affected_slices, draw_copies, simulate_copy
+from mriqa.embedding.judging import check_memory
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.store import SeriesAttributes
 from mriqa.methods.simclr.bank import Bank, Reference, read_bank, without, write_bank
 from mriqa.methods.simclr.build import Embedded, stratum_bank
-from mriqa.methods.simclr.copies import draw_copies
 from mriqa.methods.simclr.fitting import auc_of_margins, calibrated, judged_margins
-from mriqa.methods.simclr.matching import Person
-from mriqa.methods.simclr.score import check_memory
+from mriqa.references.person import Person
 
 
 def bank():
@@ -218,7 +217,17 @@ COPIES = ReferenceSection(copies=4, seed=3)
 
 
 def drawn(series="s", volume=0, section=COPIES):
-    return list(draw_copies(series, volume, np.rint(image(0)), attributes(), section))
+    return list(
+        draw_copies(
+            series,
+            volume,
+            np.rint(image(0)),
+            attributes(),
+            section.families,
+            section.copies,
+            section.seed,
+        )
+    )
 
 
 def test_copies_follow_from_name_and_seed_alone():

@@ -42,10 +42,10 @@ from mriqa.evaluation.simclr_summary import (
     summarise_six,
 )
 from mriqa.methods.simclr.bank import Reference, StratumBank, subset
-from mriqa.methods.simclr.matching import Person
-from mriqa.methods.simclr.references import HqVolume
 from mriqa.methods.simclr.whitening import HQ
 from mriqa.rating.rate import RATED_METRICS
+from mriqa.references.listing import HqVolume
+from mriqa.references.person import Person
 
 SHAPE, SPACING = (4, 16, 16), (3.0, 2.0, 2.0)
 

@@ -8,7 +8,8 @@ from mriqa.methods.simclr import fitting
 from mriqa.methods.simclr.bank import Bank, Reference, read_bank, subset, write_bank
 from mriqa.methods.simclr.fitting import calibrated, without_doubtful
 from mriqa.methods.simclr.judge import Judge
-from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.references.person import Person
+from mriqa.seeds import fixed_number
 
 SECTION = SECTION.model_copy(update={"min_references": 6, "min_auc": 0.6})
 BAD = {"03": 0.8, "07": 1.0}

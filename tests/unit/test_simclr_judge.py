@@ -11,8 +11,8 @@ from mriqa.config import ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import LEAST_SEVERE, subset
 from mriqa.methods.simclr.judge import Judge
-from mriqa.methods.simclr.matching import Person
 from mriqa.methods.simclr.whitening import whitening
+from mriqa.references.person import Person
 
 STRANGER = Person("stranger", "F", 170.0, 66.0)
 

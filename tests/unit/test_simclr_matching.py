@@ -6,13 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.simclr.columns import MATCHING_LEVELS
-from mriqa.methods.simclr.matching import (
-    People,
-    Person,
-    choose_matching,
-    fixed_number,
-    nearest,
-)
+from mriqa.methods.simclr.matching import People, choose_matching, nearest
+from mriqa.references.person import Person
+from mriqa.seeds import fixed_number
 
 PERSONS = [
     Person(f"{number:02d}", "FM"[number % 2], 150.0 + number, 50.0 + 2 * number)

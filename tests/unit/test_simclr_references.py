@@ -6,7 +6,7 @@ import pytest
 
 from mriqa.config import ReferenceSection
 from mriqa.errors import UserError
-from mriqa.methods.simclr.references import propose, read_list, resolve_list, write_list
+from mriqa.references.listing import propose, read_list, resolve_list, write_list
 
 STRATUM = ("contrast", "b_class")
 HEADER = "series_id\tvolume\tconfirmed\n"

@@ -21,8 +21,9 @@ from mriqa.config import ReferenceSection
 from mriqa.errors import UserError
 from mriqa.files import replacing_folder
 from mriqa.methods.simclr.calibration import Calibration
-from mriqa.methods.simclr.matching import People, Person
+from mriqa.methods.simclr.matching import People
 from mriqa.methods.simclr.whitening import HQ, Embeddings
+from mriqa.references.person import Person
 
 FORMAT_VERSION = 6
 """Raise it when banks, or how volumes are compared with them, change: they are then built anew."""

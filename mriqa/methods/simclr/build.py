@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import ReferenceSection
-from mriqa.embedding.copies import affected_slices
+from mriqa.embedding.copies import affected_slices, draw_copies
 from mriqa.embedding.embedder import Embedder
 from mriqa.embedding.volumes import VolumeEmbedding, spread_over_body
 from mriqa.errors import SeriesError
@@ -23,11 +23,10 @@ from mriqa.methods.simclr.bank import (
     StratumBank,
     count_subjects,
 )
-from mriqa.methods.simclr.copies import draw_copies
 from mriqa.methods.simclr.fitting import without_doubtful
-from mriqa.methods.simclr.matching import fixed_number
-from mriqa.methods.simclr.references import HqVolume
 from mriqa.progress import track
+from mriqa.references.listing import HqVolume
+from mriqa.seeds import fixed_number
 
 Usable = NDArray[np.bool_]
 
@@ -117,7 +116,10 @@ def embed_reference(
     image, attributes = stored.volume(one.volume), stored.attributes
     kept = spread_over_body(clean.is_body, section.copy_slices)
     name = f"{one.series_id} {one.volume}"
-    for artifact in draw_copies(one.series_id, one.volume, image, attributes, section):
+    drawn = draw_copies(
+        one.series_id, one.volume, image, attributes, section.families, section.copies, section.seed
+    )
+    for artifact in drawn:
         copy = embedder.embed_copy(image, attributes, name, artifact, kept)
         named = replace(
             reference,

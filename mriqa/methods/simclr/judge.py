@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mriqa.config import ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import Reference, StratumBank, without
-from mriqa.methods.simclr.matching import Indices, Person, choose_matching, nearest
+from mriqa.methods.simclr.matching import Indices, choose_matching, nearest
 from mriqa.methods.simclr.whitening import (
     HQ,
     Embeddings,
@@ -27,6 +27,7 @@ from mriqa.methods.simclr.whitening import (
     unit,
     whitening,
 )
+from mriqa.references.person import Person
 
 Floats = NDArray[np.float64]
 KEPT_WITHOUT = 2

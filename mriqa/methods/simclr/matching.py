@@ -5,25 +5,16 @@ smallest standardised distance. What is not known of a person is left out of the
 name of the matching says what was used.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mriqa.references.person import Person
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Person:
-    """Whose volume it is, as far as known."""
-
-    subject: str
-    sex: str | None = None
-    height_cm: float | None = None
-    weight_kg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,12 +103,6 @@ def nearest(
     distance = np.sqrt((away**2).sum(axis=1))
     distance = np.where(np.isfinite(distance), distance, np.inf)
     return rows[np.lexsort((people.order[rows], distance))[:count]]
-
-
-def fixed_number(seed: int, *names: object) -> int:
-    """A number from 0 to 2⁶³ - 1 that depends on seed and names alone, on any machine."""
-    text = "\x1f".join(map(str, (seed, *names)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def _size(person: Person) -> Floats:

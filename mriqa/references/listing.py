@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from mriqa.config import ReferenceSection
 from mriqa.errors import UserError
 from mriqa.files import write_text
-from mriqa.methods.simclr.matching import Person, fixed_number
+from mriqa.references.person import Person
+from mriqa.seeds import fixed_number
 from mriqa.tables.strata import comparable
 
 LIST_NAME = "simclr.tsv"

@@ -1,0 +1,128 @@
+"""A shard's measured volumes, embedded and judged one after the other, by whatever method.
+
+A volume that cannot be embedded, or has nothing to be compared with, gets a row of NULLs and the
+reason; nothing stops the shard.
+"""
+
+import math
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from mriqa.embedding.embedder import Embedder
+from mriqa.embedding.measured import Measured
+from mriqa.embedding.volumes import VolumeEmbedding
+from mriqa.errors import ErrorCode, SeriesError, UserError
+from mriqa.images.store import StoredSeries, open_store
+from mriqa.progress import track
+
+OTHER_MB = 900
+"""Of a job: Python with torch, the network, and its activations."""
+WORKING_COPIES = 4
+"""A volume in float32, and what embedding holds at most beside it, as multiples of its size."""
+
+
+class VolumeJudge(Protocol):
+    """What a method says of an embedded volume, as rows of its score file."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows; has at least series_id, volume, stratum, problem."""
+
+    def obstacle(self, one: Measured) -> str | None:
+        """Why a volume cannot be compared with anything; None where it can."""
+
+    def rows(self, one: Measured, embedding: VolumeEmbedding) -> pa.Table:
+        """A row of the volume, and rows of its slices where these are wanted."""
+
+
+def judge_shard(
+    measured: Sequence[Measured],
+    reader: "ShardReader",
+    embedder: Embedder,
+    judge: VolumeJudge,
+    name: str,
+) -> pa.Table:
+    """What `judge` says of all volumes of a shard; `name` is shown with the progress."""
+    tables = [judge.schema.empty_table()]
+    for one in track(measured, len(measured), name, "volumes"):
+        tables.append(_judged(one, reader, embedder, judge, name.partition(" ")[0]))
+        if len(tables) > 100:
+            tables = [pa.concat_tables(tables).combine_chunks()]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _judged(
+    one: Measured, reader: "ShardReader", embedder: Embedder, judge: VolumeJudge, method: str
+) -> pa.Table:
+    if obstacle := judge.obstacle(one):
+        return _problem_row(one, obstacle, judge.schema)
+    try:
+        embedding = embedder.embed_stored(reader.series(one.series_id), one.volume)
+        return judge.rows(one, embedding)
+    except UserError:
+        raise  # no model, no device: true of every volume
+    except SeriesError as error:
+        problem = error.message
+    except MemoryError:
+        problem = "not enough memory to embed it: raise resources.rate_mem_mb"
+    except Exception as error:  # one bad volume must not stop the shard
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        problem = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+    sys.stderr.write(f"{one.series_id} {one.volume}: not rated by {method}: {problem}\n")
+    return _problem_row(one, problem, judge.schema)
+
+
+def _problem_row(one: Measured, problem: str, schema: pa.Schema) -> pa.Table:
+    values = {"series_id": [one.series_id], "volume": [one.volume], "stratum": [one.stratum]}
+    return table_of(schema, {**values, "problem": [problem]}, 1)
+
+
+def table_of(schema: pa.Schema, values: Mapping[str, Any], count: int) -> pa.Table:
+    """`count` rows of `schema`; what is not named is NULL, and so is NaN."""
+    arrays = [
+        pa.array(values[field.name], field.type, from_pandas=True)
+        if field.name in values
+        else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+class ShardReader:
+    """Opens the store and its series when they are needed, each series once."""
+
+    def __init__(self, store: Path, mem_mb: int) -> None:
+        self._path = store
+        self._mem_mb = mem_mb
+        self._series: tuple[str, StoredSeries | SeriesError] | None = None
+
+    def series(self, series_id: str) -> StoredSeries:
+        """Raises SeriesError if it cannot be read."""
+        if self._series is None or self._series[0] != series_id:
+            try:
+                stored = open_store(self._path).series(series_id)
+                check_memory(stored.attributes.shape_zyx, self._mem_mb)
+                self._series = series_id, stored
+            except SeriesError as error:
+                self._series = series_id, error
+        found = self._series[1]
+        if isinstance(found, SeriesError):
+            raise found
+        return found
+
+
+def check_memory(shape_zyx: tuple[int, int, int], mem_mb: int) -> None:
+    """Raise SeriesError (out_of_memory) if a volume of this shape does not fit into a job."""
+    available = max(mem_mb - OTHER_MB, mem_mb // 4) * 2**20
+    if math.prod(shape_zyx) * 4 * WORKING_COPIES > available:
+        shape = "x".join(map(str, shape_zyx))
+        raise SeriesError(
+            ErrorCode.OUT_OF_MEMORY,
+            f"a volume of {shape} voxels does not fit into the job's memory ({mem_mb} MB): "
+            "raise resources.rate_mem_mb",
+        )
