@@ -6,6 +6,7 @@ import numpy as np
 
 from mriqa.config import RoundsSection, VolumeStageSection
 from mriqa.labels.model import RATINGS, Target
+from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.lesson import Given
 
 LENGTH = 8
@@ -18,7 +19,7 @@ SECTION = VolumeStageSection(
 class Made:
     """Features, what is true, what was labelled, and which labels are wrong."""
 
-    features: list[np.ndarray]
+    features: Bags
     truth: np.ndarray
     given: Given
     is_wrong: np.ndarray
@@ -41,7 +42,7 @@ def volumes(n=300, labelled=0.3, wrong=0.2, seed=0, strength=1.5) -> Made:
     shares = np.eye(len(RATINGS))[classes] * has_label[:, None]
     targets = [Target(f"series-{number:03d}", 0, None) for number in range(n)]
     given = Given(targets, subjects, shares, has_label.astype(float))
-    return Made(features, truth, given, is_wrong)
+    return Made(Bags.of(features), truth, given, is_wrong)
 
 
 def without_labels(given: Given, rows) -> Given:

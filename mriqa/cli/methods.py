@@ -25,7 +25,7 @@ def add_verbs(verbs: Verbs) -> None:
             stage.add_argument("--training", default="{}", help="JSON of the section `training`")
         if name != "rate":
             stage.add_argument("--settings", default="{}", help="JSON of the method's section")
-        if name in ("propose", "reference"):
+        if name != "rate":
             stage.add_argument("--rating", default="{}", help="JSON of the section `rating`")
         if name == "reference":
             stage.add_argument("--digest", required=True, help="of all that it is made from")
@@ -36,25 +36,33 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from mriqa.config import PretrainingSection, TrainingSection, load_section
+    from mriqa.config import RatingSection, TrainingSection, load_section
     from mriqa.methods import load_part
 
-    folder = load_part(parsed.method, "train").train(
+    part = load_part(parsed.method, "train")
+    folder = part.train(
         parsed.results,
         parsed.model_id,
-        load_section(PretrainingSection, parsed.settings),
+        load_section(part.SETTINGS, parsed.settings),
         load_section(TrainingSection, parsed.training),
+        load_section(RatingSection, parsed.rating),
     )
     print(folder)
 
 
 def _propose(parsed: argparse.Namespace) -> None:
-    from mriqa.config import RatingSection, ReferenceSection, load_section
+    from mriqa.config import RatingSection, ReferenceSection, SimulatedSection, load_section
     from mriqa.rating.reference import propose_references
 
+    settings: SimulatedSection | ReferenceSection
+    if parsed.method == "hierarchy":
+        settings = load_section(SimulatedSection, parsed.settings)
+    else:
+        settings = load_section(ReferenceSection, parsed.settings)
     proposed = propose_references(
         parsed.results,
-        settings=load_section(ReferenceSection, parsed.settings),
+        parsed.method,
+        settings=settings,
         rating=load_section(RatingSection, parsed.rating),
         mem_mb=parsed.mem_mb,
     )

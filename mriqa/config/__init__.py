@@ -1,7 +1,16 @@
 """The configuration: its sections, and how it is read."""
 
 from mriqa.config.base import Fraction, Section
-from mriqa.config.hierarchy import RoundsSection, VolumeStageSection
+from mriqa.config.hierarchy import (
+    HierarchySection,
+    LearningSection,
+    RoundsSection,
+    SimulatedSection,
+    SlicePretrainingSection,
+    SliceStageSection,
+    StageSection,
+    VolumeStageSection,
+)
 from mriqa.config.labels import LabelSource, MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.loading import check_config, load_config, load_section, section_json
 from mriqa.config.methods import (
@@ -38,7 +47,9 @@ __all__ = [
     "EvaluationSection",
     "FolderSource",
     "Fraction",
+    "HierarchySection",
     "LabelSource",
+    "LearningSection",
     "Method",
     "MriqcLabels",
     "PretrainingSection",
@@ -51,8 +62,12 @@ __all__ = [
     "ScoreSection",
     "Section",
     "SimclrSection",
+    "SimulatedSection",
+    "SlicePretrainingSection",
+    "SliceStageSection",
     "Source",
     "SplitSection",
+    "StageSection",
     "StratumColumn",
     "TableLabels",
     "TableSource",

@@ -1,8 +1,12 @@
-"""The sections of the hierarchy: how its networks learn, and how labels are doubted."""
+"""The sections of the hierarchy: from whom its networks learn, how, and how labels are doubted."""
+
+from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.methods import ARTIFACT_FAMILIES, ArtifactFamily, PretrainingSection
 
 
 class RoundsSection(Section):
@@ -38,17 +42,115 @@ class RoundsSection(Section):
         return self
 
 
-class VolumeStageSection(Section):
-    """The network over a volume's slices."""
+class StageSection(Section):
+    """The networks of a stage."""
 
     channels: int = Field(64, ge=2, description="Of what a slice says after the first layer.")
-    blocks: int = Field(1, ge=0, description="Nonlocal blocks; 0: slices do not see one another.")
     dropout: float = Field(0.3, ge=0, lt=1)
     focus: float = Field(2.0, ge=0, description="γ of the focal loss; 0: cross-entropy.")
-    batch: int = Field(64, ge=2, description="Volumes a step, over all workers.")
+    batch: int = Field(64, ge=2, description="Items a step, over all workers.")
     iterations: int = Field(300, ge=1, description="Steps a round.")
     learning_rate: float = Field(2e-3, gt=0, le=10)
     weight_decay: float = Field(1e-4, ge=0, le=1)
     warmup_share: Fraction = 0.1
     rounds: RoundsSection = RoundsSection()
     seed: int = Field(0, ge=0, description="Of weights, batches and folds.")
+
+    @property
+    def nonlocal_blocks(self) -> int:
+        """Of the network: a single slice has no others to look at."""
+        return 0
+
+
+class SliceStageSection(StageSection):
+    """What rates single slices, by the features that the slice network gives them."""
+
+    batch: int = Field(512, ge=2, description="Slices a step, over all workers.")
+
+
+class VolumeStageSection(StageSection):
+    """The network over a volume's slices."""
+
+    blocks: int = Field(1, ge=0, description="Nonlocal blocks; 0: slices do not see one another.")
+
+    @property
+    def nonlocal_blocks(self) -> int:
+        """Of the network."""
+        return self.blocks
+
+
+class SlicePretrainingSection(PretrainingSection):
+    """The series that are learned from; contrastive pretraining of the slice network."""
+
+    encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal"] = "nonlocal"
+
+
+class SimulatedSection(Section):
+    """Copies of trusted volumes with simulated artifacts: their severity is their label."""
+
+    trusted: Path | None = Field(
+        None,
+        description="TSV with series_id and, where wanted, volume: scans known to be good. Without "
+        "it the metrics propose a list, references/hierarchy.tsv in the results, for you to edit.",
+    )
+    proposed: int = Field(40, ge=2, description="Trusted volumes proposed a stratum.")
+    families: tuple[ArtifactFamily, ...] = Field(
+        ARTIFACT_FAMILIES, min_length=1, description="Simulated in the copies."
+    )
+    copies: int = Field(6, ge=1, description="Copies of each, at severities from 0 to 1.")
+    weight: float = Field(
+        0.5, gt=0, le=1, description="Of a simulated label; one that a person gave has 1."
+    )
+    seed: int = Field(0, ge=0, description="Of the artifacts and their severities.")
+
+
+class LearningSection(Section):
+    """What the hierarchy learns, and from whom. A change retrains and rescores."""
+
+    labels: Literal["given", "simulated", "both"] = Field(
+        "both",
+        description="Learn from what raters said (the section labels), from simulated copies of "
+        "trusted volumes, which needs no rater, or from both.",
+    )
+    init: Literal["simclr", "random"] = Field(
+        "simclr", description="The slice network starts from contrastive pretraining, or untrained."
+    )
+    pretraining: SlicePretrainingSection = SlicePretrainingSection()
+    simulated: SimulatedSection = SimulatedSection()
+    unlabelled: int = Field(
+        4000, ge=0, description="Volumes without a label that self-training looks at, at most."
+    )
+    min_subjects: int = Field(
+        8,
+        ge=2,
+        description="A stratum of fewer subjects is neither learned nor rated.",
+    )
+    slices: SliceStageSection = SliceStageSection()
+    volumes: VolumeStageSection = VolumeStageSection()
+
+    @property
+    def selection(self) -> PretrainingSection:
+        """What names the series that are learned from."""
+        return self.pretraining
+
+    @property
+    def identity(self) -> "LearningSection":
+        """What decides what is learned, wherever files lie: the content of lists counts apart."""
+        simulated = self.simulated.model_copy(update={"trusted": None})
+        return self.model_copy(update={"simulated": simulated})
+
+    @property
+    def simulates(self) -> bool:
+        """Whether copies of trusted volumes are learned from."""
+        return self.labels != "given"
+
+
+class HierarchySection(Section):
+    """Slice, volume and subject ratings from few, noisy labels (`methods: [hierarchy]`)."""
+
+    pretrained: Path | None = Field(
+        None,
+        description="Folder of a model that another cohort has trained (models/hierarchy/<model_id>"
+        " in its results): nothing is trained; strata that it does not know are not rated by it.",
+    )
+    learning: LearningSection = LearningSection()

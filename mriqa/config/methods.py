@@ -7,7 +7,15 @@ from pydantic import Field
 
 from mriqa.config.base import Fraction, Section
 
-Method = Literal["simclr"]
+Method = Literal["simclr", "hierarchy"]
+ArtifactFamily = Literal[
+    "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
+    "bias", "dropout",
+]  # fmt: skip
+ARTIFACT_FAMILIES: tuple[ArtifactFamily, ...] = (
+    "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
+    "bias", "dropout",
+)  # fmt: skip
 
 
 class PretrainingSection(Section):
@@ -43,11 +51,15 @@ class PretrainingSection(Section):
     )
     seed: int = Field(0, ge=0, description="Of weights, slices, views and artifacts.")
 
+    @property
+    def selection(self) -> "PretrainingSection":
+        """What names the series that are learned from."""
+        return self
 
-ArtifactFamily = Literal[
-    "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
-    "bias", "dropout",
-]  # fmt: skip
+    @property
+    def identity(self) -> "PretrainingSection":
+        """What decides what is learned."""
+        return self
 
 
 class ReferenceSection(Section):
@@ -81,11 +93,8 @@ class ReferenceSection(Section):
         "is not used, unless its line says `confirmed` yes; 0: all are.",
     )
     families: tuple[ArtifactFamily, ...] = Field(
-        ("jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
-         "bias", "dropout"),
-        min_length=1,
-        description="Simulated in LQ references.",
-    )  # fmt: skip
+        ARTIFACT_FAMILIES, min_length=1, description="Simulated in LQ references."
+    )
     copies: int = Field(
         8, ge=1, description="LQ copies of each HQ volume, at severities from 0 to 1."
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.hierarchy import HierarchySection
 from mriqa.config.labels import LabelSource
 from mriqa.config.methods import Method, SimclrSection, TrainingSection
 
@@ -178,7 +179,8 @@ class Config(Section):
 
     results: Path = Field(description="Folder of everything that is written.")
     methods: tuple[Method, ...] = Field(
-        (), description="Learned methods that rate beside the hand-made metrics: [simclr]."
+        (),
+        description="Learned methods that rate beside the hand-made metrics: [simclr, hierarchy].",
     )
     cohort: CohortSection
     labels: tuple[LabelSource, ...] = Field(
@@ -188,6 +190,7 @@ class Config(Section):
     score: ScoreSection = ScoreSection()
     rating: RatingSection = RatingSection()
     simclr: SimclrSection = SimclrSection()
+    hierarchy: HierarchySection = HierarchySection()
     training: TrainingSection = TrainingSection()
     report: ReportSection = ReportSection()
     evaluation: EvaluationSection = EvaluationSection()

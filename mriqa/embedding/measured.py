@@ -21,6 +21,10 @@ _OF_SCORES = (
 )  # fmt: skip
 
 
+UNKNOWN_SHELL = "unknown b-value"
+"""Why a volume without a stratum cannot be compared."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """A volume to judge: what `mriqa score` and the cohort say of it."""

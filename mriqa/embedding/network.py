@@ -29,6 +29,8 @@ CHUNK_PIXELS = 2**19
 gain nothing on a CPU."""
 STEM = ("conv1", "bn1", "act", "maxpool")
 STAGES = ("layer1", "layer2", "layer3", "layer4")
+ENCODER = "encoder."
+"""Begins the names of an encoder's weights in a model that has other networks, too."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -142,7 +144,8 @@ def open_network(model: Path, settings: TrainingSection) -> Network:
     folder = read_model(model)
     section = PretrainingSection.model_validate(folder.config["pretraining"])
     encoder = make_encoder(section.encoder, seed=section.seed)
-    folder.load_into(encoder)
+    is_part = any(name.startswith(ENCODER) for name in folder.weights)
+    folder.load_into(encoder, ENCODER if is_part else "")
     return make_network(encoder, section.gamma, settings)
 
 

@@ -2,7 +2,7 @@
 
 A method's `columns` declares what it adds to the tables (VOLUME_COLUMNS, SLICE_COLUMNS,
 SUBJECT_COLUMNS) and what its score file holds (SCORE_SCHEMA), its `train` has the function `train`,
-its `score` the function `score_shard`.
+its `score` the function `score_shard`, its `sessions` the function `summarise_sessions`.
 """
 
 from importlib import import_module
@@ -11,10 +11,10 @@ from typing import Literal
 
 from mriqa.errors import UserError
 
-METHODS = ("simclr",)
+METHODS = ("simclr", "hierarchy")
 """Names of the methods there are: of their folders, configuration sections and column prefixes."""
 
-Part = Literal["columns", "train", "score"]
+Part = Literal["columns", "train", "score", "sessions"]
 
 
 def load_part(method: str, part: Part) -> ModuleType:

@@ -7,7 +7,7 @@ import json
 import platform
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +44,7 @@ from mriqa.tables.schemas import SCHEMA_VERSION
 from mriqa.tables.strata import add_strata
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when the tables change: `merge` then runs again."""
 
 _LIBRARIES = (
@@ -95,6 +95,7 @@ def publish_tables(
     cohort = read_cohort(results / "cohort.parquet")
     files = score_files(results, cohort)
     rated = method_scores(results, cohort, methods)
+    models = {one.method: results / "models" / one.method / one.model_id for one in rated}
     remove_leftovers(results, "tables")
     with (
         tempfile.TemporaryDirectory(prefix=".merge-", dir=results) as scratch,
@@ -110,7 +111,7 @@ def publish_tables(
         counts = total(counted)
         run = _run_row(cohort, section, counts, rated)
         with replacing_folder(results / "tables") as folder:
-            _write_tables(folder, connection, volumes, section, run, rated)
+            _write_tables(folder, connection, volumes, section, run, rated, models)
             _write_runs(folder, results / "runs", run)
             _write_reconciliation(folder, counted)
     return Published(results / "tables", run["run_id"], counts)
@@ -123,11 +124,12 @@ def _write_tables(
     section: RatingSection,
     run: dict[str, Any],
     rated: Sequence[MethodScores],
+    models: Mapping[str, Path],
 ) -> None:
     volumes = _with_provenance(volumes, run["run_id"])
     write_table(folder, "volumes", volumes, VOLUMES)
     _write_slices(folder / "slices", connection, run["run_id"], rated)
-    subjects = _with_provenance(summarise_subjects(volumes, section), run["run_id"])
+    subjects = _with_provenance(summarise_subjects(volumes, section, models), run["run_id"])
     write_table(folder, "subjects", subjects, SUBJECTS)
     _write_tsv(folder / "subjects.tsv", subjects.select([column.name for column in SUBJECTS]))
     connection.register("rated", volumes)

@@ -12,8 +12,14 @@ from mriqa.tables.strata import comparable
 NONFINITE_LIMIT = 1e-3
 """Share of non-finite voxels from which a volume is flagged."""
 
-METHOD_SCORES = {"simclr": "simclr_quality_score"}
+METHOD_SCORES = {"hierarchy": "hierarchy_quality_score", "simclr": "simclr_quality_score"}
 """Methods whose score is preferred to that of the metrics, and its column; the first counts."""
+
+METHOD_RATINGS = {"hierarchy": "hierarchy_rating"}
+"""Methods that rate themselves, not by thresholds on their score."""
+
+UNUSUAL = {"hierarchy": "networks"}
+"""Reason of a flag, where no metric is unusual; of other methods `unlike_references`."""
 
 LEAST_BORDER_SIGMA = 0.05
 """That of acquired backgrounds is 0.02 to 0.06; where the provider zeroed it, the border is 0."""
@@ -78,10 +84,10 @@ def _analyst_columns(volumes: pa.Table, judgement: Judgement, section: RatingSec
     status = np.asarray(volumes["status"].to_pylist(), dtype=object)
     status[measured & ~np.isfinite(score)] = "no_reference"
     nonfinite = volumes["nonfinite_fraction"].to_numpy(zero_copy_only=False) > NONFINITE_LIMIT
-    rating = rate_scores(score, section)
+    rating = _own_ratings(volumes, source, rate_scores(score, section))
     # What little is left of such a volume may look usual.
     rating[nonfinite & (rating == "pass")] = "questionable"
-    flag, reason = _flags(score, rating, failed, nonfinite, judgement, section)
+    flag, reason = _flags(score, rating, source, failed, nonfinite, judgement, section)
     return _with_columns(
         volumes,
         {
@@ -111,9 +117,21 @@ def _preferred_scores(
     return score, source
 
 
+def _own_ratings(
+    volumes: pa.Table, source: NDArray[np.object_], rating: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """`rating`, and instead of it that of the method which gave the score, where it has one."""
+    for method, column in METHOD_RATINGS.items():
+        if column in volumes.column_names:
+            own = np.asarray(volumes[column].to_pylist(), dtype=object)
+            rating = np.where(source == method, own, rating)
+    return rating
+
+
 def _flags(
     score: NDArray[np.float64],
     rating: NDArray[np.object_],
+    source: NDArray[np.object_],
     failed: NDArray[np.bool_],
     nonfinite: NDArray[np.bool_],
     judgement: Judgement,
@@ -128,6 +146,8 @@ def _flags(
     flag[bad | unusual | failed | nonfinite] = True
     reason = np.full(len(score), None, dtype=object)
     reason[bad] = "unlike_references"
+    for method, name in UNUSUAL.items():
+        reason[bad & (source == method)] = name
     seen = (bad | unusual) & (judgement.quality_score < section.pass_from)
     reasons = np.array([metric.reason for metric in RATED_METRICS], dtype=object)
     reason[seen] = reasons[judgement.worst[seen]]

@@ -3,33 +3,23 @@
 import tempfile
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from mriqa.cohort.manifest import read_cohort, shard_name
+from mriqa.cohort.manifest import read_cohort
 from mriqa.config import RatingSection, ReferenceSection, TrainingSection
 from mriqa.embedding.embedder import model_embedder
-from mriqa.embedding.measured import read_volumes
 from mriqa.errors import UserError
 from mriqa.methods.simclr.bank import write_bank
 from mriqa.methods.simclr.build import build_bank
 from mriqa.rating.gather import connect_scores, gather_volumes, score_files
 from mriqa.rating.rate import rate_volumes
-from mriqa.references.listing import (
-    LIST_NAME,
-    HqVolume,
-    propose,
-    read_list,
-    resolve_list,
-    write_list,
-)
+from mriqa.references.listing import Proposing, list_name, propose, write_list
+from mriqa.references.trusted import trusted_volumes
 from mriqa.tables.strata import add_strata
 
 
 def propose_references(
-    results: Path, *, settings: ReferenceSection, rating: RatingSection, mem_mb: int
+    results: Path, method: str, *, settings: Proposing, rating: RatingSection, mem_mb: int
 ) -> Path:
-    """The list of HQ references: `settings.trusted`, else `results/references/simclr.tsv`.
+    """The list of good volumes: `settings.trusted`, else `results/references/<method>.tsv`.
 
     Where neither is there, volumes that the metrics pass are drawn and written to the latter; it is
     never rewritten. Needs the scores of all shards only then. Raises UserError if nothing can be
@@ -37,7 +27,7 @@ def propose_references(
     """
     if settings.trusted is not None:
         return settings.trusted
-    path = results / "references" / LIST_NAME
+    path = results / "references" / list_name(method)
     if path.exists():
         return path
     cohort = read_cohort(results / "cohort.parquet")
@@ -51,8 +41,9 @@ def propose_references(
     proposed = propose(rated, rating.stratum, settings)
     if proposed.num_rows == 0:
         raise UserError(
-            "simclr.reference: the metrics rate no volume of a training or validation subject "
-            "`pass`, so that none can be proposed; name trusted scans in simclr.reference.trusted"
+            f"{method}: the metrics rate no volume of a training or validation subject `pass`, so "
+            "that none can be proposed; name good scans yourself (`trusted` in the section of "
+            f"{method})"
         )
     write_list(path, proposed)
     return path
@@ -76,8 +67,10 @@ def make_bank(
     """
     from mriqa.embedding.network import scoring_precision
 
-    path = propose_references(results, settings=settings, rating=rating, mem_mb=mem_mb)
-    listed, notes = _references(results, path, rating, strict=settings.trusted is not None)
+    path = propose_references(results, "simclr", settings=settings, rating=rating, mem_mb=mem_mb)
+    listed, notes = trusted_volumes(
+        results, path, rating.stratum, strict=settings.trusted is not None
+    )
     model = results / "models" / "simclr" / model_id
     precision = scoring_precision(training)
     cache = results / "embeddings" / "simclr" / model_id / "references.safetensors"
@@ -88,22 +81,3 @@ def make_bank(
     embedder.save()
     write_bank(model / "bank", bank)
     return model / "bank"
-
-
-def _references(
-    results: Path, path: Path, rating: RatingSection, *, strict: bool
-) -> tuple[list[HqVolume], list[str]]:
-    """The volumes of the list that can be references, and sentences about those that cannot."""
-    listed = read_list(path)
-    ids = sorted({one.series_id for one in listed})
-    cohort = read_cohort(results / "cohort.parquet")
-    own = cohort.filter(pc.is_in(cohort["series_id"], value_set=pa.array(ids, pa.string())))
-    tables = []
-    for shard in sorted(set(own["shard"].to_pylist())):
-        scores = results / "scores" / f"{shard_name(shard)}.parquet"
-        members = own.filter(pc.equal(own["shard"], shard))["series_id"].to_pylist()
-        tables.append(read_volumes(scores, members, results / "cohort.parquet"))
-    if not tables:
-        raise UserError(f"{path}: none of its {len(listed)} lines names a series of this cohort")
-    volumes = add_strata(pa.concat_tables(tables), rating.stratum)
-    return resolve_list(path, listed, volumes, rating.stratum, strict=strict)

@@ -1,11 +1,18 @@
 """A row a subject and session, from the rated volumes."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mriqa.config import RatingSection
+from mriqa.labels.model import RATINGS
+from mriqa.methods import load_part
+from mriqa.rating.methods import null_of
+from mriqa.rating.published import METHOD_SUBJECT_COLUMNS
 from mriqa.rating.rate import rate_scores
 from mriqa.tables.schemas import PERSON_COLUMNS
 
@@ -14,8 +21,6 @@ _PERSON = ", ".join(
     f"arg_min({column.name}, series_id) AS {column.name}" for column in PERSON_COLUMNS
 )
 _REASON_ORDER = "coalesce(quality_score, -1), status <> 'failed', series_id, volume NULLS FIRST"
-_SIMILARITIES = ("simclr_s_hq", "simclr_s_lq", "simclr_margin", "simclr_margin_whitened")
-_MEANS = ", ".join(f"avg({name}) FILTER (status = 'ok') AS {name}" for name in _SIMILARITIES)
 _SQL = f"""
 SELECT subject, session,
   count(DISTINCT series_id) AS n_series,
@@ -35,31 +40,33 @@ SELECT subject, session,
   CASE WHEN count(DISTINCT rating_source) > 1 THEN 'mixed' ELSE min(rating_source) END
     AS rating_source,
   string_agg(DISTINCT model_id, ' ' ORDER BY model_id) AS model_id,
-  {_MEANS},
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
 """  # noqa: S608  # our own names
 
 
-def summarise_subjects(volumes: pa.Table, section: RatingSection) -> pa.Table:
+def summarise_subjects(
+    volumes: pa.Table, section: RatingSection, models: Mapping[str, Path] | None = None
+) -> pa.Table:
     """The subjects table without schema_version and run_id.
 
-    Similarities to references are the means over the rated volumes, class and SIM follow from them.
-    The rating is that of the median quality_score; `flag` is raised by the rating or by any volume
-    that is flagged for more than being questionable: of a hundred good volumes some always are. The
-    reason is that of the volume with the lowest score, a failed one first.
+    `models` are the folders of the methods that have rated, by name: each adds its own columns. The
+    rating is that of the median quality_score, or the hierarchy's where that has rated: alone, or
+    together with others, if it is worse. `flag` is raised by the rating or by any volume that is
+    flagged for more than being questionable: of a hundred good volumes some always are. The reason
+    is that of the volume with the lowest score, a failed one first.
     """
     with duckdb.connect() as connection:
         connection.register("volumes", volumes)
         parameters = {"fail_below": section.fail_below}
-        table = connection.sql(_SQL, params=parameters).to_arrow_table()
+        connection.execute("CREATE TABLE subjects AS " + _SQL, parameters)
+        table = _with_methods(connection, volumes, models or {})
     score = table["quality_score"].to_numpy(zero_copy_only=False).astype(np.float64)
-    rating = rate_scores(score, section)
+    rating = _ratings(rate_scores(score, section), table)
     judged = np.isfinite(score)
     flag = np.asarray(table["any_flag"].to_pylist(), dtype=object)
     flag[judged & (rating != "pass")] = True
     columns = {
-        **_classes(table),
         "rating": pa.array(rating, pa.string()),
         "flag": pa.array(flag, pa.bool_()),
         "flag_reason": table["worst_reason"],
@@ -70,11 +77,39 @@ def summarise_subjects(volumes: pa.Table, section: RatingSection) -> pa.Table:
     return table
 
 
-def _classes(table: pa.Table) -> dict[str, pa.Array]:
-    """simclr_class and simclr_sim by the paper's rule, of the mean similarities."""
-    s_hq, s_lq = table["simclr_s_hq"], table["simclr_s_lq"]
-    is_hq = pc.greater(s_hq, s_lq)
-    return {
-        "simclr_class": pc.if_else(is_hq, "HQ", "LQ"),
-        "simclr_sim": pc.if_else(is_hq, s_hq, pc.subtract(1.0, s_lq)),
-    }
+def _with_methods(
+    connection: duckdb.DuckDBPyConnection, volumes: pa.Table, models: Mapping[str, Path]
+) -> pa.Table:
+    """The table `subjects` with the columns of all methods; NULL of those that have not rated."""
+    joins, columns = [], ["subjects.*"]
+    for method, declared in METHOD_SUBJECT_COLUMNS.items():
+        if method in models:
+            own = load_part(method, "sessions").summarise_sessions(volumes, models[method])
+            connection.register(method, own)
+            joins.append(
+                f"LEFT JOIN {method} ON {method}.subject = subjects.subject "
+                f"AND {method}.session IS NOT DISTINCT FROM subjects.session"
+            )
+        columns += [
+            f"{method}.{one.name}" if method in models else f"{null_of(one)} AS {one.name}"
+            for one in declared
+        ]
+    return connection.sql(
+        f"SELECT {', '.join(columns)} FROM subjects {' '.join(joins)} "  # noqa: S608  # our names
+        "ORDER BY subjects.subject, subjects.session NULLS FIRST"
+    ).to_arrow_table()
+
+
+def _ratings(by_score: NDArray[np.object_], subjects: pa.Table) -> NDArray[np.object_]:
+    """The ratings of sessions: by score, or the hierarchy's; see `summarise_subjects`."""
+    own = np.asarray(subjects["hierarchy_rating"].to_pylist(), dtype=object)
+    source = np.asarray(subjects["rating_source"].to_pylist(), dtype=object)
+    rating = by_score.copy()
+    for row in np.flatnonzero([one is not None for one in own]):
+        if source[row] == "hierarchy" or _worse(own[row], by_score[row]):
+            rating[row] = own[row]
+    return rating
+
+
+def _worse(one: str, other: str | None) -> bool:
+    return other is None or RATINGS.index(one) > RATINGS.index(other)

@@ -6,22 +6,43 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mriqa.config import ReferenceSection
 from mriqa.errors import UserError
 from mriqa.files import write_text
 from mriqa.references.person import Person
 from mriqa.seeds import fixed_number
 from mriqa.tables.strata import comparable
 
-LIST_NAME = "simclr.tsv"
 COLUMNS = ("series_id", "volume", "stratum", "subject", "session", "quality_score", "confirmed")
 UNKNOWN = ("", "n/a")
 CONFIRMED = {"yes": True, "no": False}
+
+
+class Proposing(Protocol):
+    """What the section of a method says of a list of good volumes."""
+
+    @property
+    def trusted(self) -> Path | None:
+        """A person's list."""
+
+    @property
+    def proposed(self) -> int:
+        """Volumes proposed a stratum, at most."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draw."""
+
+
+def list_name(method: str) -> str:
+    """Name of the proposed list, in the folder `references` of the results."""
+    return f"{method}.tsv"
+
+
 PROPOSED_SPLITS = ("train", "validation")
 """Never test subjects: what is measured on those must not know them."""
 
@@ -149,7 +170,7 @@ def _why_not(row: dict[str, Any]) -> str:
     return f"{what} has an unknown b-value, so that nothing is comparable to it"
 
 
-def propose(rated: pa.Table, stratum: Sequence[str], section: ReferenceSection) -> pa.Table:
+def propose(rated: pa.Table, stratum: Sequence[str], section: Proposing) -> pa.Table:
     """Volumes that the metrics see no fault in, for the list (COLUMNS but `confirmed`).
 
     `rated` are volumes of `rate_volumes` with the cohort's columns. Of each stratum at most

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from mriqa.errors import MriqaError
 from mriqa.methods.simclr.bank import LEAST_SEVERITY, Dropped, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
-from mriqa.references.listing import LIST_NAME
+from mriqa.references.listing import list_name
 from mriqa.references.person import Person
 from mriqa.training.manifest import DIGITS, FOLDER, model_id, read_pinned
 
@@ -141,7 +141,7 @@ def read_learned(results: Path, named: str) -> Model:
         trained_on = told(lambda: _trained_on(results, pretraining, provenance), what)
     confirmed = None
     if bank is not None and bank.section.get("trusted") is None:
-        listed = f"references/{LIST_NAME}"
+        listed = f"references/{list_name(METHOD)}"
         confirmed = told(lambda: _confirmed(results / listed), listed)
     return Model(
         named, pretraining, metrics, provenance, trained_on, bank, confirmed, tuple(problems)

@@ -1,10 +1,11 @@
 """Indexing a cohort, pinning what is learned from it, and the mark that says that it was done."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mriqa.cohort.index import IndexSummary, index_cohort
-from mriqa.config import Config
+from mriqa.config import Config, LearningSection
 from mriqa.files import write_text
 from mriqa.labels.publish import LabelSummary, write_labels
 from mriqa.run.learned import Learned
@@ -12,6 +13,7 @@ from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
 from mriqa.training.imported import Import, import_model
 from mriqa.training.manifest import Pin, pin_training
+from mriqa.training.pinned_labels import LabelPin, pin_labels
 
 MARKS = "indexed-*.txt"
 
@@ -25,7 +27,7 @@ class Indexed:
 
     summary: IndexSummary
     labels: LabelSummary | None
-    pins: tuple[Pin | Import, ...]
+    pins: tuple[Pin | LabelPin | Import, ...]
 
     def __str__(self) -> str:
         labels = [] if self.labels is None else [str(self.labels)]
@@ -62,16 +64,22 @@ def index_results(config: Config) -> Indexed:
     return Indexed(summary, labels, pins)
 
 
-def pin_methods(config: Config) -> tuple[Pin | Import, ...]:
+def pin_methods(config: Config) -> tuple[Pin | LabelPin | Import, ...]:
     """Pin the training series of the methods that are switched on; see `pin_training`.
 
     Those that use another cohort's model get that: see `import_model`.
     """
     learned = Learned(config, Path())
-    return tuple(_pin(learned, method, config.training.retrain) for method in learned.methods)
+    retrain = config.training.retrain
+    return tuple(pin for method in learned.methods for pin in _pins(learned, method, retrain))
 
 
-def _pin(learned: Learned, method: str, retrain: bool) -> Pin | Import:
+def _pins(learned: Learned, method: str, retrain: bool) -> Iterator[Pin | LabelPin | Import]:
     if (source := learned.imported(method)) is not None:
-        return import_model(method, source, learned.results)
-    return pin_training(learned.results, method, learned.pretraining(method), retrain=retrain)
+        yield import_model(method, source, learned.results)
+        return
+    learning = learned.learning(method)
+    series = pin_training(learned.results, method, learning, retrain=retrain)
+    yield series
+    if isinstance(learning, LearningSection):
+        yield pin_labels(learned.results, method, series.path, retrain=retrain)

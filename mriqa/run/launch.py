@@ -71,10 +71,11 @@ def _check_files(config: Config) -> None:
         learned = Learned(config, Path())
         if (source := learned.imported(method)) is not None:
             imported_id(method, source)  # raises where no model is
-        trusted = learned.reference(method).trusted
+        trusted = learned.trusting(method).trusted
         if trusted is not None and not trusted.is_file():
+            named = "reference" if method in learned.banked else "learning.simulated"
             raise ConfigError(
-                f"{method}.reference.trusted: {trusted}: no such file; take the key away and the "
+                f"{method}.{named}.trusted: {trusted}: no such file; take the key away and the "
                 "metrics propose references"
             )
 

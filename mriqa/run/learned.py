@@ -21,16 +21,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import shard_name
-from mriqa.config import Config, PretrainingSection, ReferenceSection, Section, section_json
+from mriqa.config import (
+    Config,
+    LearningSection,
+    PretrainingSection,
+    ReferenceSection,
+    Section,
+    SimulatedSection,
+    section_json,
+)
 from mriqa.errors import UserError
 from mriqa.files import write_json
 from mriqa.run.versions import format_version
 from mriqa.training.imported import imported_id
-from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
+from mriqa.training.manifest import Learnt, PinnedSeries, model_id, pin_path, read_pinned
 from mriqa.training.model_files import PROVENANCE
+from mriqa.training.pinned_labels import PinnedLabel, labels_path, learned_also, read_pinned_labels
 
 MADE_FROM = "made_from.json"
 """Beside a bank: the digest of all that it was made from; written last."""
+
+BANKED = ("simclr",)
+"""Methods that compare with a bank of references; others learn what is good and bad."""
 
 NO_DIGEST = "not yet"
 _PERSON = ("scanner", "sex", "height_cm", "weight_kg")
@@ -54,10 +66,24 @@ class Learned:
         """Folder of everything that is written."""
         return self.root / self.config.results
 
-    def pretraining(self, method: str) -> PretrainingSection:
-        """What decides what a method learns."""
-        section: PretrainingSection = getattr(self.config, method).pretraining
-        return section
+    @property
+    def banked(self) -> tuple[str, ...]:
+        """Methods that compare with a bank of references."""
+        return tuple(one for one in self.methods if one in BANKED)
+
+    def learning(self, method: str) -> Learnt:
+        """What decides what a method learns; a path in it is absolute."""
+        own = getattr(self.config, method)
+        if method in BANKED:
+            pretraining: PretrainingSection = own.pretraining
+            return pretraining
+        learning: LearningSection = own.learning
+        if learning.simulated.trusted is None:
+            return learning
+        simulated = learning.simulated.model_copy(
+            update={"trusted": self.root / learning.simulated.trusted}
+        )
+        return learning.model_copy(update={"simulated": simulated})
 
     def imported(self, method: str) -> Path | None:
         """Folder of the other cohort's model that a method uses; None if it trains its own."""
@@ -65,7 +91,7 @@ class Learned:
         return None if source is None else self.root / source
 
     def reference(self, method: str) -> ReferenceSection:
-        """What decides what a method compares with; the path in it absolute."""
+        """What decides what a method of `banked` compares with; the path in it absolute."""
         section: ReferenceSection = getattr(self.config, method).reference
         if section.trusted is None:
             return section
@@ -74,24 +100,36 @@ class Learned:
     def section_here(self, method: str) -> Section:
         """The section of a method as a job needs it, which runs in the results folder."""
         section: Section = getattr(self.config, method)
-        paths = {"pretrained": self.imported(method), "reference": self.reference(method)}
+        paths: dict[str, Any] = {"pretrained": self.imported(method)}
+        if method in BANKED:
+            paths["reference"] = self.reference(method)
+        else:
+            paths["learning"] = self.learning(method)
         return section.model_copy(update=paths)
 
     def settings(self, method: str, part: str) -> str:
-        """`pretraining` or `reference` of a method as canonical JSON."""
+        """As canonical JSON: what a method learns (`learning`), or from which trusted volumes
+        (`trusted`), which of a method of `banked` is its section `reference`."""
         return self._settings[method, part]
 
     @cached_property
     def _settings(self) -> dict[tuple[str, str], str]:
         """Asked for by every job."""
-        of = {"pretraining": self.pretraining, "reference": self.reference}
+        of = {"learning": self.learning, "trusted": self.trusting}
         return {(one, part): section_json(of[part](one)) for one in self.methods for part in of}
+
+    def trusting(self, method: str) -> ReferenceSection | SimulatedSection:
+        """What says which volumes a method trusts."""
+        learning = self.learning(method)
+        if isinstance(learning, LearningSection):
+            return learning.simulated
+        return self.reference(method)
 
     @cached_property
     def _pins(self) -> dict[str, Path]:
         """Where the lists of training series are, or will be, of methods that train."""
         return {
-            one: pin_path(self.results, one, self.pretraining(one))
+            one: pin_path(self.results, one, self.learning(one))
             for one in self.methods
             if self.imported(one) is None
         }
@@ -106,7 +144,8 @@ class Learned:
 
     def _is_pinned(self, method: str) -> bool:
         if method in self._pins:
-            return self._pins[method].is_file()
+            pins = [self._pins[method], *self._labels_pins(method)]
+            return all(path.is_file() for path in pins)
         return (self.results / self.model(method) / PROVENANCE).is_file()
 
     def model_id(self, method: str) -> str:
@@ -114,8 +153,25 @@ class Learned:
         if (source := self.imported(method)) is not None:
             return imported_id(method, source)
         version = format_version(f"mriqa.methods.{method}.train")
-        settings = self.settings(method, "pretraining")
-        return _model_id(method, settings, version, *_state(self._pins[method]))
+        settings = section_json(self.learning(method).identity)
+        return _model_id(
+            method, settings, version, *_state(self._pins[method]), self._learned_also(method)
+        )
+
+    def _labels_pins(self, method: str) -> list[Path]:
+        """Where the labels that a method learns from are, or will be."""
+        learning = self.learning(method)
+        if isinstance(learning, LearningSection) and method in self._pins:
+            return [labels_path(self._pins[method])]
+        return []
+
+    def _learned_also(self, method: str) -> tuple[str, ...]:
+        """What a model depends on beside its section and its series."""
+        learning = self.learning(method)
+        if not isinstance(learning, LearningSection):
+            return ()
+        labels = _pinned_labels(*_state(self._labels_pins(method)[0]))
+        return learned_also(learning, labels, self.config.rating.stratum)
 
     def model_ids(self) -> dict[str, str]:
         """Of all methods that are pinned."""
@@ -125,6 +181,11 @@ class Learned:
     def model(self, method: str) -> Path:
         """Folder of the model, relative to the results."""
         return Path("models", method, self.model_id(method))
+
+    def judge(self, method: str) -> Path:
+        """What a model is complete with, relative to the results: its bank, if it needs one."""
+        last = f"bank/{MADE_FROM}" if method in BANKED else PROVENANCE
+        return self.model(method) / last
 
     def untrained(self) -> list[str]:
         """Methods whose model is still to be trained."""
@@ -139,16 +200,29 @@ class Learned:
         """Names of the shards that hold the pinned series."""
         if method not in self._pins:
             return []
-        pinned = _pinned(*_state(self._pins[method]))
-        return sorted({shard_name(one.shard) for one in pinned})
+        shards = {one.shard for one in _pinned(*_state(self._pins[method]))}
+        for path in self._labels_pins(method):
+            shards |= {one.shard for one in _pinned_labels(*_state(path))}
+        return sorted(map(shard_name, shards))
+
+    def needs_scores(self, method: str) -> bool:
+        """Whether what the metrics say is needed for training: strata, and whom to trust."""
+        return method not in BANKED
+
+    def trusts(self, method: str) -> bool:
+        """Whether a list of trusted volumes is learned from, or compared with."""
+        learning = self.learning(method)
+        if isinstance(learning, LearningSection):
+            return learning.simulates and self.imported(method) is None
+        return True
 
     def reference_list(self, method: str) -> Path:
         """The trusted list, absolute, or the proposed one, relative to the results."""
-        return self.reference(method).trusted or Path("references", f"{method}.tsv")
+        return self.trusting(method).trusted or Path("references", f"{method}.tsv")
 
     def unlisted(self) -> list[str]:
         """Methods for whom the metrics are to propose references: never over a list of theirs."""
-        lists = {one: self.reference_list(one) for one in self.methods}
+        lists = {one: self.reference_list(one) for one in self.methods if self.trusts(one)}
         return [
             one
             for one, path in lists.items()
@@ -189,7 +263,7 @@ class Learned:
         unpinned, unlisted = self.unpinned(), self.unlisted()
         return [
             one
-            for one in self.methods
+            for one in self.banked
             if one in unpinned
             or one in unlisted
             or read_made_from(self.results / self.model(one) / "bank") != self.bank_digest(one)
@@ -245,8 +319,15 @@ def _pinned(path: Path, mtime_ns: int) -> list[PinnedSeries]:
 
 
 @cache
-def _model_id(method: str, settings: str, version: int, path: Path, mtime_ns: int) -> str:
-    return model_id(method, settings, _pinned(path, mtime_ns), version)
+def _pinned_labels(path: Path, mtime_ns: int) -> list[PinnedLabel]:
+    return read_pinned_labels(path)
+
+
+@cache
+def _model_id(
+    method: str, settings: str, version: int, path: Path, mtime_ns: int, also: tuple[str, ...]
+) -> str:
+    return model_id(method, settings, _pinned(path, mtime_ns), version, also)
 
 
 @cache

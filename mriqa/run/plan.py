@@ -123,7 +123,7 @@ class Plan:
     @property
     def experiments(self) -> tuple[str, ...]:
         """Learned methods that are tried on simulated artifacts, as the truth says what is good."""
-        return self.methods if self.has_truth else ()
+        return self.learned.banked if self.has_truth else ()
 
     @property
     def index_mark(self) -> str:
@@ -147,7 +147,7 @@ class Plan:
 
     def unbanked(self) -> list[str]:
         """Methods whose bank may be due: all, where indexing may still find references changed."""
-        return self.learned.unbanked() if self.is_indexed() else list(self.methods)
+        return self.learned.unbanked() if self.is_indexed() else list(self.learned.banked)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -267,7 +267,7 @@ def index_mark(config: Config) -> Path:
     sections = [section_json(config.cohort), *map(section_json, config.labels)]
     for method in learned.methods:
         source = learned.imported(method)
-        sections.append(str(source) if source else learned.settings(method, "pretraining"))
+        sections.append(str(source) if source else section_json(learned.learning(method).identity))
     digest = hashlib.sha256("\n".join(sections).encode()).hexdigest()[:12]
     return Path("shards") / f"indexed-{digest}.txt"
 

@@ -6,7 +6,7 @@ Additive only: a column is never renamed, retyped or removed; `SCHEMA_VERSION` c
 from mriqa.columns import Column
 from mriqa.errors import ERROR_DESCRIPTIONS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STATUS_LEVELS = {
     "ok": "rated",
@@ -21,6 +21,7 @@ RATING_LEVELS = {
 }
 RATING_SOURCE_LEVELS = {
     "metrics": "hand-made metrics: robust z-scores within the stratum, no learned model",
+    "hierarchy": "networks that learned slice, volume and subject ratings from labels",
     "simclr": "similarity to high- and low-quality references (SimCLR), calibrated on simulated "
     "severity",
 }
@@ -38,6 +39,7 @@ FLAG_REASONS = {
     "border": "signal at the border of the field of view far above its stratum: fold-over",
     "slice_inconsistency": "a slice differs from its neighbours far more than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
+    "networks": "the hierarchy's networks do not rate it pass, though no metric is unusual",
     "unlike_references": "nearer to low-quality references than a good volume, though no metric is "
     "unusual",
 }
@@ -79,7 +81,8 @@ RATING_COLUMNS = (
         "quality_score",
         "float64",
         "Quality. From rating_source `simclr` it is 1 - the expected severity of artifacts, "
-        "calibrated on simulated ones. From `metrics` it is metrics_score: how unusual the volume "
+        "calibrated on simulated ones; from `hierarchy` the same by the probabilities of the "
+        "three ratings. From `metrics` it is metrics_score: how unusual the volume "
         "is, not a calibrated severity.",
         better="higher",
         bounds=(0, 1),
@@ -87,7 +90,7 @@ RATING_COLUMNS = (
     Column(
         "rating",
         "string",
-        "quality_score against two thresholds; at best questionable where more than 0.1% of the "
+        "quality_score against two thresholds, or the hierarchy's own rating; at best questionable where more than 0.1% of the "
         "voxels are not finite.",
         levels=RATING_LEVELS,
     ),
@@ -206,7 +209,12 @@ SUBJECT_HEAD = (
         better="higher",
         bounds=(0, 1),
     ),
-    Column("rating", "string", "quality_score against two thresholds.", levels=RATING_LEVELS),
+    Column(
+        "rating",
+        "string",
+        "quality_score against two thresholds, or hierarchy_rating where it counts.",
+        levels=RATING_LEVELS,
+    ),
     Column("rating_source", "string", "What the rating rests on.", levels=SUBJECT_SOURCE_LEVELS),
     Column(
         "flag",

@@ -227,7 +227,7 @@ def open_feed(items: Sequence[FeedItem], section: PretrainingSection) -> SliceFe
     if feed.n_volumes == 0:
         raise UserError(
             f"training: none of {len(items)} series can be read from its store; see the lines "
-            "above, or choose other contrasts (simclr.pretraining.contrasts)"
+            "above, or choose other contrasts (pretraining.contrasts)"
         )
     return feed
 
@@ -249,7 +249,7 @@ def batches(
     """
     if batch % world:
         raise UserError(
-            f"simclr.pretraining.batch is {batch}; it must be a multiple of the {world} workers "
+            f"pretraining.batch is {batch}; it must be a multiple of the {world} workers "
             "that share it (training.workers)"
         )
     share = batch // world

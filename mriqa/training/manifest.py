@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mriqa.cohort.manifest import COHORT_SCHEMA, read_cohort
-from mriqa.config import PretrainingSection, section_json
+from mriqa.config import LearningSection, PretrainingSection, section_json
 from mriqa.errors import UserError
 from mriqa.files import read_if_sound, remove_leftovers, write_parquet
 
@@ -82,17 +82,21 @@ class Selection(Protocol):
         """Of the draw."""
 
 
-def section_digest(section: PretrainingSection) -> str:
+Learnt = PretrainingSection | LearningSection
+"""The section of a method that decides what is learned."""
+
+
+def section_digest(section: Learnt) -> str:
     """Twelve hex digits that stand for the content of a section."""
-    return hashlib.sha256(section_json(section).encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(section_json(section.identity).encode()).hexdigest()[:DIGITS]
 
 
-def pin_path(results: Path, method: str, section: PretrainingSection) -> Path:
+def pin_path(results: Path, method: str, section: Learnt) -> Path:
     """Where the list of `section` is, or will be."""
     return results / FOLDER / f"{method}-{section_digest(section)}.parquet"
 
 
-def pin_training(results: Path, method: str, section: PretrainingSection, *, retrain: bool) -> Pin:
+def pin_training(results: Path, method: str, section: Learnt, *, retrain: bool) -> Pin:
     """Write the list of the series that `method` learns from, unless it is there.
 
     With `retrain` the list becomes that of the cohort as it is now. A list that cannot be read is
@@ -100,12 +104,13 @@ def pin_training(results: Path, method: str, section: PretrainingSection, *, ret
     series of subjects that are in another split by now; then nothing is written.
     """
     path = pin_path(results, method, section)
+    named = f"{method}.{'pretraining' if section.selection is section else 'learning.pretraining'}"
     old = read_if_sound(path, PIN_SCHEMA)
     cohort = read_cohort(results / "cohort.parquet")
     if old is not None and not retrain:
         _check_split(path, old, cohort)
         return Pin(method, path, old.num_rows, written=False)
-    table = select_training(cohort, section, f"{method}.pretraining")
+    table = select_training(cohort, section.selection, named)
     if old is not None and old.equals(table):
         return Pin(method, path, old.num_rows, written=False)
     remove_leftovers(path.parent, path.name)
@@ -146,14 +151,19 @@ def read_pinned(path: Path) -> list[PinnedSeries]:
 
 
 def model_id(
-    method: str, settings: str, pinned: Sequence[PinnedSeries], format_version: int
+    method: str,
+    settings: str,
+    pinned: Sequence[PinnedSeries],
+    format_version: int,
+    also: Sequence[str] = (),
 ) -> str:
     """`<method>-<12 hex>`: equal for what must give the same model.
 
     It stands for the JSON of the section, the version of the method's training code, and which
-    series in which state were pinned (not for the shards that they are stored in).
+    series in which state were pinned (not for the shards that they are stored in); `also` for what
+    else a method learns from.
     """
-    digest = hashlib.sha256(json.dumps([settings, format_version]).encode())
+    digest = hashlib.sha256(json.dumps([settings, format_version, *also]).encode())
     for one in sorted(pinned, key=lambda one: one.series_id):
         row = [one.series_id, one.subject, one.contrast, one.size_bytes, one.mtime_ns]
         digest.update(json.dumps(row).encode() + b"\n")

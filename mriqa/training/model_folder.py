@@ -49,14 +49,15 @@ class ModelFolder:
         """The model's id; also the folder's name."""
         return str(self.provenance["model_id"])
 
-    def load_into(self, module: nn.Module) -> None:
-        """Give `module` these weights.
+    def load_into(self, module: nn.Module, part: str = "") -> None:
+        """Give `module` these weights, or those whose names begin with `part`.
 
         Raises:
             UserError: They are those of another network.
         """
         try:
-            module.load_state_dict(self.weights)
+            own = {k.removeprefix(part): v for k, v in self.weights.items() if k.startswith(part)}
+            module.load_state_dict(own)
         except RuntimeError as error:
             raise UserError(
                 f"{self.path}: the weights do not fit the network of this version of mriqa "

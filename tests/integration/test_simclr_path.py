@@ -332,6 +332,8 @@ def test_scores_of_another_model_or_stratum_are_refused(copy):
 def test_propose_keeps_a_list_that_is_there(copy):
     path = copy.results / "references" / "simclr.tsv"
     path.write_text("series_id\nmine\n")
-    kept = propose_references(copy.results, settings=REFERENCE, rating=RATING, mem_mb=1000)
+    kept = propose_references(
+        copy.results, "simclr", settings=REFERENCE, rating=RATING, mem_mb=1000
+    )
     assert kept == path
     assert path.read_text() == "series_id\nmine\n"

@@ -8,14 +8,14 @@ from hierarchy_volumes import SECTION, volumes, without_labels
 from training_workers import with_workers
 
 from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.lesson import first_lesson
 from mriqa.methods.hierarchy.rounds import UNLABELLED
 from mriqa.methods.hierarchy.self_training import PROBABILITIES, self_train
-from mriqa.methods.hierarchy.volume_stage import (
-    VolumeLearner,
-    VolumeTask,
+from mriqa.methods.hierarchy.stage import (
+    StageLearner,
+    StageTask,
     make_nets,
-    padded,
     predict,
 )
 from mriqa.training.world import World
@@ -24,13 +24,13 @@ CPU = torch.device("cpu")
 
 
 def learner(made, section=SECTION, world=None):
-    return VolumeLearner(made.features, section, "hierarchy-0", 50, CPU, world or World())
+    return StageLearner("volumes", made.features, section, "hierarchy-0", 50, CPU, world or World())
 
 
 def task_of(made, section=SECTION, given=None):
     lesson = first_lesson(given or made.given, section.rounds.folds, 0)
-    nets = make_nets(made.features[0].shape[1], section)
-    return VolumeTask(nets, made.features, lesson, section)
+    nets = make_nets(made.features.length, section)
+    return StageTask(nets, made.features, lesson, section)
 
 
 def test_a_fold_is_never_learned_from_by_its_own_network():
@@ -86,8 +86,8 @@ def test_two_workers_equal_one_with_the_whole_batch(tmp_path):
 
 
 def test_padding_holds_nothing_and_is_known():
-    features = [np.ones((2, 3), np.float16), np.ones((4, 3), np.float16)]
-    slices, is_there = padded(features, [0, 1])
+    features = Bags.of([np.ones((2, 3), np.float16), np.ones((4, 3), np.float16)])
+    slices, is_there = features.padded([0, 1])
     assert slices.shape == (2, 4, 3)
     assert is_there.sum(1).tolist() == [2, 4]
     assert float(slices[0, 2:].abs().max()) == 0
@@ -95,10 +95,10 @@ def test_padding_holds_nothing_and_is_known():
 
 def test_what_is_predicted_does_not_depend_on_who_is_predicted_beside():
     made = volumes(n=20)
-    nets = make_nets(made.features[0].shape[1], SECTION).eval()
+    nets = make_nets(made.features.length, SECTION).eval()
     together = predict(nets, made.features)
     np.testing.assert_allclose(together.sum(axis=2), 1, rtol=1e-6)
-    alone = np.concatenate([predict(nets, [one]) for one in made.features], axis=1)
+    alone = np.concatenate([predict(nets, made.features.take([row])) for row in range(20)], axis=1)
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 

@@ -25,7 +25,7 @@ rule evaluate_ratings:
 rule experiment_method:
     input:
         tables=rules.merge_scores.output,
-        bank=bank_to_rate_by,
+        judge=model_to_rate_by,
         truth=PLAN.truth or [],
     output:
         results="experiments/{method}_small.json",

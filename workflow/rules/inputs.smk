@@ -20,10 +20,15 @@ def results_of_shards(wildcards):
     return sum((files_of_shards(name)(wildcards) for name in names), rated(wildcards))
 
 
-def statuses_to_train_on(wildcards):
-    """What `convert` says of the shards that hold pinned series."""
-    shards = PLAN.learned.training_shards(wildcards.method)
-    return [f"convert/{shard}.parquet" for shard in shards if shard in PLAN.loads]
+def results_to_train_on(wildcards):
+    """What was found in the shards that hold pinned series and labels; trusted volumes, too."""
+    method, learned = wildcards.method, PLAN.learned
+    stages = ("convert", "scores") if learned.needs_scores(method) else ("convert",)
+    shards = [one for one in learned.training_shards(method) if one in PLAN.loads]
+    results = [f"{stage}/{one}.parquet" for stage in stages for one in shards]
+    if learned.needs_scores(method) and learned.trusts(method):
+        results += references_with_results(wildcards)
+    return sorted(set(results))
 
 
 def references_with_results(wildcards):
@@ -37,21 +42,18 @@ def references_with_results(wildcards):
     return [str(PLAN.learned.reference_list(wildcards.method)), *results]
 
 
-def bank_to_rate_by(wildcards):
-    """The reference bank of the model that is asked for."""
-    return str(PLAN.learned.model(wildcards.method) / "bank" / "made_from.json")
+def model_to_rate_by(wildcards):
+    """The last that is made of the model that is asked for: its reference bank, if it has one."""
+    return str(PLAN.learned.judge(wildcards.method))
 
 
 def models_with_banks(wildcards):
-    """The model and the bank of every learned method that is switched on."""
+    """The model of every learned method that is switched on, and its bank, if it has one."""
     if not PLAN.is_indexed():
         checkpoints.index_cohort.get()
-    models = [PLAN.learned.model(method) for method in PLAN.methods]
-    return [
-        f"{one}/{name}"
-        for one in models
-        for name in ("provenance.json", "bank/made_from.json")
-    ]
+    models = [PLAN.learned.model(method) / "provenance.json" for method in PLAN.methods]
+    judges = [PLAN.learned.judge(method) for method in PLAN.methods]
+    return sorted({str(path) for path in (*models, *judges)})
 
 
 def one_of(methods):

@@ -6,7 +6,7 @@ rule rate_shard:
         manifest="shards/{shard}.parquet",
         status="convert/{shard}.parquet",
         scores="scores/{shard}.parquet",
-        bank=bank_to_rate_by,
+        judge=model_to_rate_by,
     output:
         scores="scores/{method}/{shard}.parquet",
     log:

@@ -20,7 +20,7 @@ checkpoint propose_references:
     resources:
         **PLAN.resources("merge"),
     params:
-        settings=PLAN.learned.settings_of("reference"),
+        settings=PLAN.learned.settings_of("trusted"),
     message:
         "Propose references for {wildcards.method}"
     shell:
@@ -45,7 +45,7 @@ rule build_bank:
         **PLAN.resources("reference"),
     params:
         digest=lambda wildcards: PLAN.learned.bank_digest(wildcards.method),
-        settings=PLAN.learned.settings_of("reference"),
+        settings=PLAN.learned.settings_of("trusted"),
     message:
         "Build the reference bank of {wildcards.model_id}"
     shell:

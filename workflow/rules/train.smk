@@ -8,7 +8,7 @@ the rule makes only what is not there: whatever becomes of the shards that the m
 
 rule train_method:
     input:
-        statuses=statuses_to_train_on,
+        results=results_to_train_on,
     output:
         provenance="models/{method}/{model_id}/provenance.json",
     log:
@@ -21,9 +21,9 @@ rule train_method:
     resources:
         **PLAN.training.resources,
     params:
-        settings=PLAN.learned.settings_of("pretraining"),
+        settings=PLAN.learned.settings_of("learning"),
     message:
         "Train {wildcards.model_id}"
     shell:
         "mriqa train {wildcards.method} . --model-id {wildcards.model_id} --settings"
-        ' {params.settings:q} --training "$TRAINING" > {log} 2>&1'
+        ' {params.settings:q} --training "$TRAINING" --rating "$RATING" > {log} 2>&1'

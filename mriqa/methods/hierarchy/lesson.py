@@ -18,21 +18,37 @@ class Given:
 
     `targets` and `subjects` (n) say what and whose the items are; `shares` (n, classes) how votes
     are divided among the ratings, zeros where there are none; `weights` (n) how much they count.
+    `copies` (n): None for a scan itself, else the number of its simulated copy, whose label is
+    `sure`: nobody doubts it.
     """
 
     targets: Sequence[Target]
     subjects: NDArray[np.str_]
     shares: Floats
     weights: Floats
+    copies: Sequence[int | None] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for arrays of different lengths, or shares that are none."""
         n = len(self.targets)
         if not n == len(self.subjects) == len(self.shares) == len(self.weights):
             raise ValueError(f"{n} targets, but other numbers of subjects, shares or weights")
+        if self.copies and len(self.copies) != n:
+            raise ValueError(f"{n} targets, but {len(self.copies)} numbers of copies")
         sums = self.shares.sum(axis=1)
         if not np.allclose(sums[sums > 0], 1) or (self.shares < 0).any():
             raise ValueError("the shares of an item must be all 0, or add up to 1")
+
+    @cached_property
+    def copy_numbers(self) -> Sequence[int | None]:
+        """Of every item (n)."""
+        return self.copies or [None] * len(self.targets)
+
+    @cached_property
+    def sure(self) -> NDArray[np.bool_]:
+        """Whose label (n) is true, as it was simulated."""
+        copied = np.array([number is not None for number in self.copy_numbers], dtype=bool)
+        return np.asarray(copied & (self.shares.sum(axis=1) > 0))
 
     @cached_property
     def classes(self) -> Classes:

@@ -54,7 +54,11 @@ class Decisions:
 
 
 def decide(
-    probabilities: Floats, labels: Classes, before: Classes, rules: RoundsSection
+    probabilities: Floats,
+    labels: Classes,
+    before: Classes,
+    rules: RoundsSection,
+    sure: NDArray[np.bool_] | None = None,
 ) -> Decisions:
     """What becomes of n items with out-of-fold `probabilities` (n, classes).
 
@@ -62,7 +66,10 @@ def decide(
     before used. A given label is kept if its class is the most probable, from `keep_from` on;
     changed if another class has `change_from`; else dropped for this round. An item without one
     enters with its most probable class from `change_from` on, the surest first, up to the cap.
+    Labels that are `sure` (n) are kept, whatever the networks say.
     """
+    own = np.zeros(len(labels), dtype=bool) if sure is None else sure
+    probabilities = np.where(own[:, None], np.eye(probabilities.shape[1])[labels], probabilities)
     best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1)
     given = labels != UNLABELLED
     kept = given & (best == labels) & (surest >= rules.keep_from)

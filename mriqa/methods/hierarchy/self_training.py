@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from mriqa.config import RoundsSection
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         pa.field("series_id", pa.string(), nullable=False),
         pa.field("volume", pa.int32()),
         pa.field("slice", pa.int32()),
+        pa.field("copy", pa.int32()),
         pa.field("subject", pa.string(), nullable=False),
         pa.field("fold", pa.int32(), nullable=False),
         pa.field("given", pa.string()),
@@ -94,11 +96,12 @@ def self_train(
     for number in range(1, section.most + 1):
         path = folder / f"round-{number}.parquet"
         probabilities = _known(path, given, lesson, world)
+        is_new = probabilities is None
         if probabilities is None:
             every = learner.fit(lesson, folder / f"round-{number}")
             probabilities = _agreed(out_of_fold(every, lesson, given), world)
-        decisions = decide(probabilities, given.classes, used, section)
-        if world.leads:
+        decisions = decide(probabilities, given.classes, used, section, given.sure)
+        if world.leads and is_new:
             write_parquet(path, _table(number, given, lesson, probabilities, decisions))
             print_line(_told(number, decisions))
         rounds.append(Round(number, probabilities, decisions))
@@ -109,6 +112,13 @@ def self_train(
         if decisions.ends(number, section):
             break
     return Outcome(tuple(rounds), lesson)
+
+
+def all_rounds(level: str, folder: Path, outcome: Outcome) -> pa.Table:
+    """The rounds of a stage in `folder`, one after the other, with `level` before all columns."""
+    paths = [folder / f"round-{one.number}.parquet" for one in outcome.rounds]
+    table = pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
+    return table.add_column(0, "level", pa.repeat(level, table.num_rows))
 
 
 def _known(path: Path, given: Given, lesson: Lesson, world: World) -> Floats | None:
@@ -138,6 +148,7 @@ def _identity(given: Given, lesson: Lesson) -> dict[str, list[Any]]:
         "series_id": [one.series_id for one in given.targets],
         "volume": [one.volume for one in given.targets],
         "slice": [one.slice for one in given.targets],
+        "copy": list(given.copy_numbers),
         "subject": given.subjects.tolist(),
         "fold": lesson.folds.tolist(),
         "given": _ratings(given.classes),

@@ -1,8 +1,10 @@
 """The volume network: a nonlocal network over the features of a volume's slices.
 
 [P] Slices, of any number, look at one another in 1-D nonlocal residual blocks; what they say is
-pooled by mean and by maximum, for one bad slice can make a volume fail. Normalised slice by slice
-(LayerNorm): with a batch norm the padding of shorter volumes would count.
+pooled by mean and by maximum, for one bad slice can make a volume fail. Features come in standard
+deviations from what is usual in their stratum (levels.py): how far they are off is what counts, so
+nothing normalises them here. Blocks are normalised slice by slice (LayerNorm): with a batch norm
+the padding of shorter volumes would count.
 """
 
 import torch
@@ -37,7 +39,6 @@ class VolumeNet(nn.Module):
         self, features: int, channels: int, blocks: int, classes: int, dropout: float
     ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(features)
         self.enter = nn.Linear(features, channels)
         self.blocks = nn.ModuleList(NonlocalSlices(channels) for _ in range(blocks))
         self.dropout = nn.Dropout(dropout)
@@ -45,7 +46,7 @@ class VolumeNet(nn.Module):
 
     def forward(self, slices: Tensor, is_there: Tensor) -> Tensor:
         """See the class. Each volume must have a slice that is there."""
-        x = F.relu(self.enter(self.norm(slices)))
+        x = F.relu(self.enter(slices))
         for block in self.blocks:
             x = block(x, is_there)
         logits: Tensor = self.head(self.dropout(pooled(x, is_there)))

@@ -14,7 +14,7 @@ from mriqa.cohort.manifest import read_shard
 from mriqa.config import TrainingSection
 from mriqa.embedding.embedder import model_embedder
 from mriqa.embedding.judging import ShardReader, judge_shard, table_of
-from mriqa.embedding.measured import Measured, read_measured
+from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.methods.simclr.bank import Bank, read_bank
@@ -26,7 +26,7 @@ FORMAT_VERSION = 4
 
 NO_BANK = "no references in this stratum"
 TOO_FEW = "references of too few subjects in this stratum"
-UNKNOWN_SHELL = "unknown b-value"
+
 
 Row = dict[str, Any]
 

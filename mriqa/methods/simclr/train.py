@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mriqa.config import PretrainingSection, TrainingSection, section_json
+from mriqa.config import PretrainingSection, RatingSection, TrainingSection, section_json
 from mriqa.errors import UserError
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, pinned_sha256, read_pinned
 from mriqa.training.model_folder import Origin, write_model
@@ -12,11 +12,16 @@ FORMAT_VERSION = 2
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 METHOD = "simclr"
+SETTINGS = PretrainingSection
 SECTION = "simclr.pretraining"
 
 
 def train(
-    results: Path, model_id: str, settings: PretrainingSection, training: TrainingSection
+    results: Path,
+    model_id: str,
+    settings: PretrainingSection,
+    training: TrainingSection,
+    _rating: RatingSection | None = None,
 ) -> Path:
     """Train and write `results/models/simclr/<model_id>`; returns that folder.
 

@@ -1,6 +1,9 @@
-"""The volume stage: networks over the slice features of volumes, one a fold, trained together."""
+"""A stage: networks over items of one or more slices, one a fold, trained together.
 
-from collections.abc import Iterator, Sequence
+The slice stage is that of items of a single slice, the volume stage that of whole volumes.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mriqa.config import VolumeStageSection
+from mriqa.config import StageSection
 from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.lesson import Lesson
 from mriqa.methods.hierarchy.loss import TINY, balanced, focal_terms
 from mriqa.methods.hierarchy.rounds import Floats
@@ -19,17 +23,13 @@ from mriqa.methods.hierarchy.volume_net import VolumeNet
 from mriqa.training.loop import LoopSettings, train
 from mriqa.training.world import World
 
-SECTION = "hierarchy.volumes"
-PREDICTED = 256
-"""Volumes that are predicted at a time."""
-
-Features = Sequence[NDArray[np.floating]]
-"""Of each volume the features (z, d) of its slices, at least one."""
+PREDICTED = 1024
+"""Items that are predicted at a time."""
 
 
 class Batch(NamedTuple):
-    """Some volumes, padded to the deepest: slices (n, z, d), which are there (n, z), targets
-    (n, classes), weights (k, n) for each fold's network, and of all workers' volumes the class
+    """Some items, padded to the deepest: slices (n, z, d), which are there (n, z), targets
+    (n, classes), weights (k, n) for each fold's network, and of all workers' items the class
     weights (classes)."""
 
     slices: Tensor
@@ -42,10 +42,12 @@ class Batch(NamedTuple):
 class FoldNets(nn.Module):
     """One network a fold: slices and which are there → logits (k, n, classes)."""
 
-    def __init__(self, features: int, n_folds: int, section: VolumeStageSection) -> None:
+    def __init__(self, features: int, n_folds: int, section: StageSection) -> None:
         super().__init__()
         self.nets = nn.ModuleList(
-            VolumeNet(features, section.channels, section.blocks, len(RATINGS), section.dropout)
+            VolumeNet(
+                features, section.channels, section.nonlocal_blocks, len(RATINGS), section.dropout
+            )
             for _ in range(n_folds)
         )
 
@@ -54,23 +56,24 @@ class FoldNets(nn.Module):
         return torch.stack([net(slices, is_there) for net in self.nets])
 
 
-def make_nets(features: int, section: VolumeStageSection) -> FoldNets:
+def make_nets(features: int, section: StageSection) -> FoldNets:
     """Untrained networks with the weights that the seed gives."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(section.seed)
         return FoldNets(features, section.rounds.folds, section)
 
 
-class VolumeTask:
+class StageTask:
     """What the training loop trains: every fold's network at once, each without its fold."""
 
     def __init__(
-        self, nets: FoldNets, features: Features, lesson: Lesson, section: VolumeStageSection
+        self, nets: FoldNets, features: Bags, lesson: Lesson, section: StageSection
     ) -> None:
         self.module: nn.Module = nets
         self.features = features
         self.lesson = lesson
         self.section = section
+        self._orders: dict[int, NDArray[np.intp]] = {}
 
     def batches(self, first: int, count: int, world: World) -> Iterator[Batch]:
         """This worker's part of the batches number first … first+count−1."""
@@ -82,7 +85,7 @@ class VolumeTask:
         for number in range(first, first + count):
             start = number * self.section.batch + world.rank * share
             rows = self._rows(range(start, start + share))
-            slices, is_there = padded(self.features, rows)
+            slices, is_there = self.features.padded(rows)
             yield Batch(slices, is_there, targets[rows], weights[:, rows], class_weights)
 
     def loss(
@@ -106,28 +109,23 @@ class VolumeTask:
         """Rows at these places of an endless stream: all that is used, in a new order each time."""
         used, seed = self.lesson.used, self.section.seed
         turns = sorted({place // len(used) for place in places})
-        orders = {turn: np.random.default_rng([seed, turn]).permutation(used) for turn in turns}
-        return np.array([orders[place // len(used)][place % len(used)] for place in places])
-
-
-def padded(features: Features, rows: Sequence[int] | NDArray[np.intp]) -> tuple[Tensor, Tensor]:
-    """The volumes `rows` as float32 (n, z, d), zeros after their own slices, and (n, z) which
-    slices are there."""
-    chosen = [features[row] for row in rows]
-    slices = np.zeros((len(chosen), max(map(len, chosen)), chosen[0].shape[1]), np.float32)
-    is_there = np.zeros(slices.shape[:2], dtype=bool)
-    for place, one in enumerate(chosen):
-        slices[place, : len(one)] = one
-        is_there[place, : len(one)] = True
-    return torch.from_numpy(slices), torch.from_numpy(is_there)
+        for turn in turns:
+            if turn not in self._orders:
+                self._orders[turn] = np.random.default_rng([seed, turn]).permutation(used)
+        self._orders = {turn: self._orders[turn] for turn in turns}
+        return np.array([self._orders[place // len(used)][place % len(used)] for place in places])
 
 
 @dataclass(frozen=True)
-class VolumeLearner:
-    """Trains and predicts volumes by the features of their slices (self_training.Learner)."""
+class StageLearner:
+    """Trains and predicts items by the features of their slices (self_training.Learner).
 
-    features: Features
-    section: VolumeStageSection
+    `name` is the stage's, `slices` or `volumes`.
+    """
+
+    name: str
+    features: Bags
+    section: StageSection
     model_id: str
     checkpoint_every: int
     device: torch.device
@@ -140,37 +138,40 @@ class VolumeLearner:
 
     def trained(self, lesson: Lesson, folder: Path) -> nn.Module:
         """The networks of `lesson`, from where `folder` left off."""
-        nets = make_nets(self.features[0].shape[1], self.section)
-        task = VolumeTask(nets, self.features, lesson, self.section)
-        settings = self._settings(lesson)
+        nets = make_nets(self.features.length, self.section)
+        task = StageTask(nets, self.features, lesson, self.section)
+        settings = settings_of(
+            self.name, self.section, f"{self.model_id} {lesson.digest}", self.checkpoint_every
+        )
         state = train(task, settings, folder, world=self.world, device=self.device, report=_silent)
         return state.module.eval()
 
-    def _settings(self, lesson: Lesson) -> LoopSettings:
-        section = self.section
-        return LoopSettings(
-            model_id=f"{self.model_id} {lesson.digest}",
-            section=SECTION,
-            steps=section.iterations,
-            batch=section.batch,
-            accumulate=1,
-            learning_rate=section.learning_rate,
-            weight_decay=section.weight_decay,
-            warmup_steps=round(section.warmup_share * section.iterations),
-            seed=section.seed,
-            checkpoint_every=self.checkpoint_every,
-            precision="float32",
-        )
+
+def settings_of(name: str, section: StageSection, model_id: str, every: int) -> LoopSettings:
+    """How the stage `name` is trained, with a checkpoint `every` so many steps."""
+    return LoopSettings(
+        model_id=model_id,
+        section=f"hierarchy.learning.{name}",
+        steps=section.iterations,
+        batch=section.batch,
+        accumulate=1,
+        learning_rate=section.learning_rate,
+        weight_decay=section.weight_decay,
+        warmup_steps=round(section.warmup_share * section.iterations),
+        seed=section.seed,
+        checkpoint_every=every,
+        precision="float32",
+    )
 
 
 @torch.no_grad()
-def predict(nets: nn.Module, features: Features) -> Floats:
-    """Probabilities (k, n, classes) of every fold's network for every volume."""
+def predict(nets: nn.Module, features: Bags) -> Floats:
+    """Probabilities (k, n, classes) of every fold's network for every item."""
     device = next(nets.parameters()).device
     parts = []
     for start in range(0, len(features), PREDICTED):
-        rows = range(start, min(start + PREDICTED, len(features)))
-        slices, is_there = (one.to(device) for one in padded(features, rows))
+        rows = np.arange(start, min(start + PREDICTED, len(features)))
+        slices, is_there = (one.to(device) for one in features.padded(rows))
         parts.append(torch.softmax(nets(slices, is_there).float(), dim=2).cpu().double().numpy())
     return np.concatenate(parts, axis=1)
 

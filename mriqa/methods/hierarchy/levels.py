@@ -1,0 +1,70 @@
+"""Features in standard deviations from what is usual in their stratum.
+
+What a feature is worth differs between contrasts, stations and shells far more than between good
+and bad volumes: b0 and weighted volumes of diffusion are levelled apart, and so is every stratum.
+[P] Median and median absolute deviation: some of what is learned from is bad.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mriqa.embedding.volumes import VolumeEmbedding
+
+MAD_TO_SD = 1.4826
+LEAST_SPREAD = 0.2
+"""Of a feature in a stratum, as a part of its median spread over all strata: a feature that happens
+to be constant in a small stratum must not decide everything there."""
+LIMIT = 10.0
+"""Beyond, a feature says no more than that it is far off."""
+SLICES_A_STRATUM = 4000
+"""At most so many, evenly spread, are enough for a median."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Of each of s `strata` the median and the spread (s, d) of d features."""
+
+    strata: tuple[str, ...]
+    centre: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+    def knows(self, stratum: str | None) -> bool:
+        """Whether features of this stratum can be levelled."""
+        return stratum in self.strata
+
+    def bag(self, embedding: VolumeEmbedding, stratum: str) -> NDArray[np.float16]:
+        """The body slices of a volume, levelled, and where they lie (z, d + 1).
+
+        Places run from -1, the first slice of the body, to 1. Raises ValueError if the stratum is
+        not known.
+        """
+        row = self.strata.index(stratum)
+        values = embedding.slices[embedding.is_body].astype(np.float32)
+        levelled = np.clip((values - self.centre[row]) / self.spread[row], -LIMIT, LIMIT)
+        places = 2 * embedding.places[embedding.is_body] - 1
+        return np.concatenate([levelled, places[:, None]], axis=1).astype(np.float16)
+
+
+def fit_levels(embeddings: Mapping[str, Sequence[VolumeEmbedding]]) -> Levels:
+    """From the volumes of each stratum, at least one in all.
+
+    Raises ValueError without any.
+    """
+    if not embeddings:
+        raise ValueError("no stratum to level")
+    strata = tuple(sorted(embeddings))
+    levels = [_level(embeddings[name]) for name in strata]
+    centre, spread = (np.stack(values) for values in zip(*levels, strict=True))
+    least = np.maximum(LEAST_SPREAD * np.median(spread, axis=0), 1e-6)
+    return Levels(strata, centre.astype(np.float32), np.maximum(spread, least).astype(np.float32))
+
+
+def _level(volumes: Sequence[VolumeEmbedding]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    slices = np.concatenate([one.slices[one.is_body] for one in volumes]).astype(np.float32)
+    step = -(-len(slices) // SLICES_A_STRATUM)
+    kept = slices[::step]
+    centre = np.median(kept, axis=0)
+    return centre, MAD_TO_SD * np.median(np.abs(kept - centre), axis=0)

@@ -1,0 +1,88 @@
+"""The trained hierarchy as a model folder, and as what rates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mriqa.config import LearningSection
+from mriqa.methods.hierarchy.assess import Fitted
+from mriqa.methods.hierarchy.learning import Networks, untrained
+from mriqa.methods.hierarchy.levels import Levels
+from mriqa.training.model_folder import ModelFolder, Origin, read_model, write_model
+
+METHOD = "hierarchy"
+
+
+class _All(nn.Module):
+    """Everything with weights, by the names that they have in the folder."""
+
+    def __init__(self, encoder: nn.Module, networks: Networks, levels: Levels) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.slices = networks.slices
+        self.volumes = networks.volumes
+        self.register_buffer("centre", torch.from_numpy(levels.centre))
+        self.register_buffer("spread", torch.from_numpy(levels.spread))
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A trained hierarchy without its slice network: from levelled features to probabilities."""
+
+    model_id: str
+    networks: Networks
+    levels: Levels
+    fitted: Fitted
+    stratum_columns: tuple[str, ...]
+    precision: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gives, to be written."""
+
+    encoder: nn.Module
+    hierarchy: Hierarchy
+    section: LearningSection
+    metrics: dict[str, Any]
+
+
+def write_hierarchy(folder: Path, trained: Trained, origin: Origin) -> None:
+    """Write the model folder."""
+    own, section = trained.hierarchy, trained.section
+    config = {
+        "method": METHOD,
+        "learning": section.identity.model_dump(mode="json"),
+        "pretraining": section.pretraining.model_dump(mode="json"),
+        "strata": list(own.levels.strata),
+        "stratum_columns": list(own.stratum_columns),
+        "precision": own.precision,
+        "fitted": own.fitted.to_json(),
+    }
+    module = _All(trained.encoder, own.networks, own.levels)
+    write_model(folder, module, config, trained.metrics, origin)
+
+
+def read_hierarchy(folder: Path) -> Hierarchy:
+    """The hierarchy in a model folder; raises UserError if it is no whole one."""
+    return _hierarchy(read_model(folder))
+
+
+def _hierarchy(model: ModelFolder) -> Hierarchy:
+    section = LearningSection.model_validate(model.config["learning"])
+    centre, spread = (model.weights[name].numpy() for name in ("centre", "spread"))
+    levels = Levels(tuple(model.config["strata"]), centre, spread)
+    networks = untrained(centre.shape[1] + 1, section)
+    model.load_into(networks.slices, "slices.")
+    model.load_into(networks.volumes, "volumes.")
+    return Hierarchy(
+        model.model_id,
+        networks,
+        levels,
+        Fitted.from_json(model.config["fitted"]),
+        tuple(model.config["stratum_columns"]),
+        str(model.config["precision"]),
+    )

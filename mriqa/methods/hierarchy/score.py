@@ -1,0 +1,121 @@
+"""One shard rated by the hierarchy: a row a volume that was measured, a row a slice.
+
+A volume that cannot be embedded, or whose stratum was not learned, gets a row of NULLs and the
+reason; nothing stops the shard. Cached embeddings of unchanged series are not computed again.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mriqa.cohort.manifest import read_shard
+from mriqa.config import TrainingSection
+from mriqa.embedding.embedder import model_embedder
+from mriqa.embedding.judging import ShardReader, judge_shard, table_of
+from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
+from mriqa.embedding.volumes import VolumeEmbedding
+from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
+from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy.bags import Bags
+from mriqa.methods.hierarchy.calibration import at_temperature
+from mriqa.methods.hierarchy.columns import PROBABILITY_COLUMNS, SCORE_SCHEMA
+from mriqa.methods.hierarchy.model import Hierarchy, read_hierarchy
+from mriqa.methods.hierarchy.rounds import Floats
+
+FORMAT_VERSION = 1
+"""Raise it when the numbers change: all jobs that rate with the hierarchy then run again."""
+
+NOT_LEARNED = "nothing of this stratum was learned from"
+QUALITY = np.array([0.9, 0.6, 0.2])
+"""1 - the mean severity of each rating, where severities are spread evenly (artifacts.severity)."""
+FAIL = len(RATINGS) - 1
+
+
+def score_shard(
+    manifest: Path,
+    store: Path,
+    metric_scores: Path,
+    cohort: Path,
+    model: Path,
+    _bank: Path,
+    output: Path,
+    *,
+    embeddings: Path,
+    settings: TrainingSection,
+    mem_mb: int,
+) -> None:
+    """Rate every measured volume of a shard and write `output` (SCORE_SCHEMA).
+
+    Judged are the rows of status `ok` in `metric_scores`; their strata follow from these and
+    `cohort`. Of `settings`, `score_device` and `threads` count: the precision is the model's. A
+    volume that does not fit into `mem_mb` is not embedded. Raises UserError if the model or an
+    input is missing or damaged.
+    """
+    hierarchy = read_hierarchy(model)
+    series = [one.series_id for one in read_shard(manifest)]
+    measured = read_measured(metric_scores, series, cohort, hierarchy.stratum_columns)
+    embedder = model_embedder(model, hierarchy.model_id, embeddings, hierarchy.precision, settings)
+    reader, name = ShardReader(store, mem_mb), f"hierarchy {manifest.stem}"
+    table = judge_shard(measured, reader, embedder, HierarchyJudge(hierarchy), name)
+    embedder.save()
+    about = {MODEL_KEY: hierarchy.model_id, MEMORY_KEY: str(mem_mb)}
+    write_parquet(output, table.replace_schema_metadata(about))
+
+
+class HierarchyJudge:
+    """Rates volumes of the strata that were learned (embedding.judging.VolumeJudge)."""
+
+    schema: pa.Schema = SCORE_SCHEMA
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+
+    def obstacle(self, one: Measured) -> str | None:
+        """See `VolumeJudge`."""
+        if one.stratum is None:
+            return UNKNOWN_SHELL
+        return None if self._hierarchy.levels.knows(one.stratum) else NOT_LEARNED
+
+    def rows(self, one: Measured, embedding: VolumeEmbedding) -> pa.Table:
+        """See `VolumeJudge`."""
+        assert one.stratum is not None
+        own = self._hierarchy
+        said, rated = own.networks.rate(Bags.of([own.levels.bag(embedding, one.stratum)]))
+        slices = np.full((len(embedding.is_body), len(RATINGS)), np.nan)
+        slices[embedding.is_body] = at_temperature(said, own.fitted.slices)
+        volume = at_temperature(rated, own.fitted.volumes)[0]
+        row = _volume_row(one, volume, slices)
+        return pa.concat_tables([row, _slice_rows(one, slices)]) if one.with_slices else row
+
+
+def _volume_row(one: Measured, p: Floats, slices: Floats) -> pa.Table:
+    classes = np.where(np.isnan(slices[:, 0]), -1, np.nan_to_num(slices).argmax(axis=1))
+    return table_of(
+        SCORE_SCHEMA,
+        {
+            "series_id": [one.series_id],
+            "volume": [one.volume],
+            "stratum": [one.stratum],
+            **_probabilities(p[None]),
+            "hierarchy_rating": [RATINGS[int(p.argmax())]],
+            "hierarchy_quality_score": [float(p @ QUALITY)],
+            "hierarchy_worst_slice": [int(np.nanargmax(slices[:, FAIL]))],
+            "hierarchy_n_slices_fail": [int(np.count_nonzero(classes == FAIL))],
+        },
+        1,
+    )
+
+
+def _slice_rows(one: Measured, slices: Floats) -> pa.Table:
+    count = len(slices)
+    values = {
+        "series_id": [one.series_id] * count,
+        "volume": [one.volume] * count,
+        "slice": np.arange(count),
+    }
+    return table_of(SCORE_SCHEMA, {**values, **_probabilities(slices)}, count)
+
+
+def _probabilities(p: Floats) -> dict[str, Floats]:
+    return {column.name: values for column, values in zip(PROBABILITY_COLUMNS, p.T, strict=True)}
