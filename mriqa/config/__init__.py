@@ -9,6 +9,7 @@ from mriqa.config.hierarchy import (
     SlicePretrainingSection,
     SliceStageSection,
     StageSection,
+    TuningSection,
     VolumeStageSection,
 )
 from mriqa.config.labels import LabelSource, MriqcLabels, ScansLabels, TableLabels
@@ -72,6 +73,7 @@ __all__ = [
     "TableLabels",
     "TableSource",
     "TrainingSection",
+    "TuningSection",
     "VolumeStageSection",
     "check_config",
     "load_config",

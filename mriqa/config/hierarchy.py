@@ -85,6 +85,18 @@ class SlicePretrainingSection(PretrainingSection):
     encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal"] = "nonlocal"
 
 
+class TuningSection(Section):
+    """The slice network learns to tell simulated artifacts on slices: which, and how severe."""
+
+    iterations: int = Field(2000, ge=0, description="Steps; 0: it is not tuned.")
+    batch: int = Field(64, ge=2, description="Slices a step, over all workers.")
+    view_px: int = Field(128, ge=32, le=512, description="Side of what is shown of a slice.")
+    artifact_share: Fraction = Field(0.75, description="Slices that get a simulated artifact.")
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    weight_decay: float = Field(1e-6, ge=0, le=1)
+    warmup_share: Fraction = 0.05
+
+
 class SimulatedSection(Section):
     """Copies of trusted volumes with simulated artifacts: their severity is their label."""
 
@@ -116,6 +128,7 @@ class LearningSection(Section):
         "simclr", description="The slice network starts from contrastive pretraining, or untrained."
     )
     pretraining: SlicePretrainingSection = SlicePretrainingSection()
+    tuning: TuningSection = TuningSection()
     simulated: SimulatedSection = SimulatedSection()
     unlabelled: int = Field(
         4000, ge=0, description="Volumes without a label that self-training looks at, at most."

@@ -90,8 +90,8 @@ RATING_COLUMNS = (
     Column(
         "rating",
         "string",
-        "quality_score against two thresholds, or the hierarchy's own rating; at best questionable where more than 0.1% of the "
-        "voxels are not finite.",
+        "quality_score against two thresholds, or the hierarchy's own rating; at best "
+        "questionable where more than 0.1% of the voxels are not finite.",
         levels=RATING_LEVELS,
     ),
     Column("rating_source", "string", "What the rating rests on.", levels=RATING_SOURCE_LEVELS),

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from mriqa.training.allocator import keep_freed_memory
 from mriqa.training.views import View, apply_view, draw_views, prepare
 
 Image = NDArray[np.float32]
+BlockT = TypeVar("BlockT", covariant=True)
 FAMILIES = tuple(Family)
 """On one slice each of them makes sense; a dropped slice is a dark one."""
 LEAST_SEVERITY = 0.1
@@ -87,9 +88,15 @@ class SliceFeed(Dataset[Tensor]):
     uniformly, the slice from those that are not empty.
     """
 
-    def __init__(self, readers: Sequence[SliceReader], section: PretrainingSection) -> None:
+    def __init__(
+        self,
+        readers: Sequence[SliceReader],
+        section: PretrainingSection,
+        families: Sequence[Family] = FAMILIES,
+    ) -> None:
         self._readers = list(readers)
         self._section = section
+        self._families = tuple(families)
         self._volumes, self._levels = _volumes(self._readers)
         shown, first = np.unique(self._volumes[:, 0], return_index=True)
         self._n_series = len(shown)
@@ -118,31 +125,37 @@ class SliceFeed(Dataset[Tensor]):
         An artifact changes the slice before it is scaled by its volume's own upper percentile.
         Raises UserError if nothing can be read any more.
         """
-        views = np.empty((2, 1, self._section.view_px, self._section.view_px), np.float32)
-        self._render(n, views)
+        views = np.empty((2, 1, self.side, self.side), np.float32)
+        self.render(n, views)
         return views
+
+    @property
+    def side(self) -> int:
+        """Of a view, in pixels."""
+        return self._section.view_px
 
     def block(self, numbers: range) -> Tensor:
         """Samples `numbers` as (n, 2, 1, p, p) float32."""
-        side = self._section.view_px
-        result = torch.empty((len(numbers), 2, 1, side, side))
+        result = torch.empty((len(numbers), 2, 1, self.side, self.side))
         for place, n in zip(result.numpy(), numbers, strict=True):
-            self._render(n, place)
+            self.render(n, place)
         return result
 
     def __getitem__(self, numbers: range) -> Tensor:
         """As `block`: what torch's DataLoader asks for is a batch, not a sample."""
         return self.block(numbers)
 
-    def _render(self, n: int, out: Image) -> None:
+    def render(self, n: int, out: Image) -> Sample:
+        """Write the first views of sample `n`, as many as `out` (1 or 2, 1, p, p) has room for."""
         sample, image, volume = self._drawn(n)
         if sample.artifact is not None:
             attributes = volume.reader.attributes
             corrupted = apply(image[None], attributes.spacing_mm, sample.artifact)[0]
             image = as_stored(corrupted, image, attributes)
         prepared = prepare(image, volume.upper, self._section.gamma)
-        for place, view in zip(out, sample.views, strict=True):
+        for place, view in zip(out, sample.views, strict=False):
             place[0] = apply_view(prepared, view)
+        return sample
 
     def _drawn(self, n: int) -> tuple[Sample, Image, _Volume]:
         """The first candidate of sample `n` that can be read and shows something."""
@@ -190,7 +203,7 @@ class SliceFeed(Dataset[Tensor]):
         if chance >= self._section.artifact_share:
             return None
         return draw(
-            FAMILIES[int(family * len(FAMILIES))],
+            self._families[int(family * len(self._families))],
             LEAST_SEVERITY + (1 - LEAST_SEVERITY) * severity,
             (1, *attributes.shape_zyx[1:]),
             attributes.spacing_mm,
@@ -211,8 +224,12 @@ class SliceFeed(Dataset[Tensor]):
         return first, second
 
 
-def open_feed(items: Sequence[FeedItem], section: PretrainingSection) -> SliceFeed:
-    """The feed of the series that are there, in the order of `items`.
+def open_feed(
+    items: Sequence[FeedItem],
+    section: PretrainingSection,
+    families: Sequence[Family] = FAMILIES,
+) -> SliceFeed:
+    """The feed of the series that are there, in the order of `items`; artifacts of `families`.
 
     A series whose store is missing or damaged (it failed, or was withdrawn since the list was
     pinned) is left out with a line on stderr, and so is a volume without foreground. Raises
@@ -223,7 +240,7 @@ def open_feed(items: Sequence[FeedItem], section: PretrainingSection) -> SliceFe
     with ThreadPoolExecutor(OPENING_THREADS) as pool:
         opened = pool.map(partial(_opened, files=files), items)
         readers = [reader for reader in track(opened, len(items), "training: open") if reader]
-    feed = SliceFeed(readers, section)
+    feed = SliceFeed(readers, section, families)
     if feed.n_volumes == 0:
         raise UserError(
             f"training: none of {len(items)} series can be read from its store; see the lines "
@@ -232,20 +249,30 @@ def open_feed(items: Sequence[FeedItem], section: PretrainingSection) -> SliceFe
     return feed
 
 
+class Blocks(Protocol[BlockT]):
+    """What gives batches of samples by their numbers."""
+
+    def block(self, numbers: range) -> BlockT:
+        """The samples `numbers`."""
+
+    def __getitem__(self, numbers: range) -> BlockT:
+        """As `block`: what torch's DataLoader asks for is a batch, not a sample."""
+
+
 def batches(
-    feed: SliceFeed,
+    feed: Blocks[BlockT],
     first_step: int,
     n_steps: int,
     batch: int,
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-) -> Iterator[Tensor]:
+) -> Iterator[BlockT]:
     """This rank's block of each of `n_steps` batches from step `first_step` on, in order.
 
     Step s holds samples s * batch to (s + 1) * batch; rank r of `world` gets the r-th of equal
-    contiguous blocks, as (batch / world, 2, 1, p, p) float32. Made ahead by a thread, or by
-    `workers` processes. Raises UserError if `batch` cannot be shared equally.
+    contiguous blocks, of a SliceFeed as (batch / world, 2, 1, p, p) float32. Made ahead by a
+    thread, or by `workers` processes. Raises UserError if `batch` cannot be shared equally.
     """
     if batch % world:
         raise UserError(
@@ -260,9 +287,9 @@ def batches(
     return _by_processes(feed, blocks, workers) if workers else _by_thread(feed, blocks)
 
 
-def _by_thread(feed: SliceFeed, blocks: list[range]) -> Iterator[Tensor]:
+def _by_thread(feed: Blocks[BlockT], blocks: list[range]) -> Iterator[BlockT]:
     pool = ThreadPoolExecutor(1, "feed")
-    waiting: deque[Future[Tensor]] = deque()
+    waiting: deque[Future[BlockT]] = deque()
     try:
         for block in blocks:
             waiting.append(pool.submit(feed.block, block))
@@ -274,9 +301,9 @@ def _by_thread(feed: SliceFeed, blocks: list[range]) -> Iterator[Tensor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(feed: SliceFeed, blocks: list[range], workers: int) -> Iterator[Tensor]:
-    loader: DataLoader[Tensor] = DataLoader(
-        feed,
+def _by_processes(feed: Blocks[BlockT], blocks: list[range], workers: int) -> Iterator[BlockT]:
+    loader: DataLoader[BlockT] = DataLoader(
+        cast("Dataset[BlockT]", feed),
         sampler=cast("Iterable[int]", blocks),
         batch_size=None,
         num_workers=workers,

@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from mriqa.artifacts import Family
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import PretrainingSection, TrainingSection
 from mriqa.training.checkpoints import Checkpoint
 from mriqa.training.contrastive import ContrastiveNet, ContrastiveTask, make_contrastive_net
 from mriqa.training.encoders import EMBEDDING, make_encoder
-from mriqa.training.feed import FeedItem, SliceFeed, batches, open_feed
+from mriqa.training.feed import FAMILIES, FeedItem, SliceFeed, batches, open_feed
 from mriqa.training.launch import Job, Worker, choose_device, choose_precision, launch
 from mriqa.training.loop import LoopSettings
 from mriqa.training.manifest import PinnedSeries
@@ -22,13 +23,16 @@ from mriqa.training.world import World
 def pretrain(
     results: Path, run_folder: Path, model_id: str, section: str, pinned: Sequence[PinnedSeries],
     settings: PretrainingSection, training: TrainingSection,
+    families: Sequence[Family] = FAMILIES,
 ) -> tuple[ContrastiveNet, Checkpoint]:  # fmt: skip
     """Train on the `pinned` series of `results`, going on from what is in `run_folder`.
+
+    Artifacts of `families` are put on some slices.
 
     The trained network and its last checkpoint. `section` is that of the configuration, for
     messages, e.g. `simclr.pretraining`.
     """
-    job = make_job(results, model_id, section, pinned, settings, training)
+    job = make_job(results, model_id, section, pinned, settings, training, families)
     trained = launch(job, run_folder, training)
     net = make_net(settings)
     net.load_state_dict(trained.weights)
@@ -38,14 +42,13 @@ def pretrain(
 def make_job(
     results: Path, model_id: str, section: str, pinned: Sequence[PinnedSeries],
     settings: PretrainingSection, training: TrainingSection,
+    families: Sequence[Family] = FAMILIES,
 ) -> Job:  # fmt: skip
     """What every worker needs, whoever launches it."""
-    items = [
-        [one.series_id, str(results.resolve() / "zarr" / f"{shard_name(one.shard)}.zarr")]
-        for one in pinned
-    ]
+    items = items_of(results, pinned)
     arguments = {
         "items": items,
+        "families": [one.value for one in families],
         "pretraining": settings.model_dump(mode="json"),
         "feed_workers": training.feed_workers,
     }
@@ -73,9 +76,20 @@ def steps_of_epochs(feed: SliceFeed, settings: PretrainingSection) -> int:
     return max(1, math.ceil(settings.epochs * feed.n_slices / shown))
 
 
-def open_items(items: Sequence[Sequence[str]], settings: PretrainingSection) -> SliceFeed:
+def items_of(results: Path, pinned: Sequence[PinnedSeries]) -> list[list[str]]:
+    """The series and the stores that they are in, as `open_items` takes them."""
+    zarr = results.resolve() / "zarr"
+    return [[one.series_id, str(zarr / f"{shard_name(one.shard)}.zarr")] for one in pinned]
+
+
+def open_items(
+    items: Sequence[Sequence[str]],
+    settings: PretrainingSection,
+    families: Sequence[Family] = FAMILIES,
+) -> SliceFeed:
     """The feed of (series_id, store) pairs."""
-    return open_feed([FeedItem(series_id, Path(store)) for series_id, store in items], settings)
+    listed = [FeedItem(series_id, Path(store)) for series_id, store in items]
+    return open_feed(listed, settings, families)
 
 
 def make_net(settings: PretrainingSection) -> ContrastiveNet:
@@ -88,7 +102,8 @@ def make_net(settings: PretrainingSection) -> ContrastiveNet:
 def make_task(arguments: dict[str, Any], worker: Worker) -> ContrastiveTask:
     """The task of one worker, from `Job.arguments`."""
     settings = PretrainingSection.model_validate(arguments["pretraining"])
-    feed = open_items(arguments["items"], settings)
+    families = [Family(name) for name in arguments["families"]]
+    feed = open_items(arguments["items"], settings, families)
     workers = int(arguments["feed_workers"])
 
     def source(first: int, count: int, world: World) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from mriqa.artifacts import Family
 from mriqa.config import LearningSection, RatingSection, TrainingSection, section_json
 from mriqa.errors import UserError
 from mriqa.files import write_parquet
@@ -22,12 +23,13 @@ from mriqa.training.manifest import PinnedSeries, model_id, pin_path, pinned_sha
 from mriqa.training.model_folder import Origin
 from mriqa.training.pinned_labels import PinnedLabel, labels_path, learned_also, read_pinned_labels
 from mriqa.training.pretraining import pretrain
+from mriqa.training.severity import Tuning, tune
 
 FORMAT_VERSION = 1
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 SETTINGS = LearningSection
-SECTION = "hierarchy.learning.pretraining"
+SECTION = "hierarchy.learning"
 ROUNDS, SECOND_LOOK = "rounds.parquet", "second_look.parquet"
 """In a model's folder: every round's decisions, and the labels that the last ones contest."""
 
@@ -106,9 +108,16 @@ def _pretrained(
     results: Path, run_folder: Path, model_id: str, pinned: list[PinnedSeries],
     settings: LearningSection, training: TrainingSection,
 ) -> nn.Module:  # fmt: skip
-    """The slice network, without its classifier: pretrained, or as the seed makes it."""
+    """The slice network, without its classifier: pretrained, or as the seed makes it; tuned."""
     own = settings.pretraining
-    if settings.init == "random":
-        return make_encoder(own.encoder, seed=own.seed)
-    folder = run_folder / "pretraining"
-    return pretrain(results, folder, model_id, SECTION, pinned, own, training)[0].encoder
+    families = tuple(map(Family, settings.simulated.families))
+    encoder = make_encoder(own.encoder, seed=own.seed)
+    if settings.init == "simclr":
+        folder = run_folder / "pretraining"
+        encoder = pretrain(
+            results, folder, model_id, f"{SECTION}.pretraining", pinned, own, training, families
+        )[0].encoder
+    if settings.tuning.iterations == 0:
+        return encoder
+    tuning = Tuning(f"{SECTION}.tuning", settings.tuning, own, families)
+    return tune(encoder, results, run_folder / "tuning", model_id, pinned, tuning, training)
