@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mriqa.methods.simclr.columns import MATCHING_LEVELS
 from mriqa.report.html import Html, element, joined
 from mriqa.report.likeness import Likeness, name_parts
-from mriqa.report.parts import badge, decimal, note, rounded, section, signed
+from mriqa.report.parts import badge, decimal, method_name, note, rounded, section, signed
 from mriqa.report.picks import Oddity, Pick
 from mriqa.report.pictures import Picture, Pictures, missing
 from mriqa.tables.schemas import FLAG_REASONS
@@ -17,6 +17,10 @@ NOTE = (
     "the left. Eight slices, the one that lacks most signal against its neighbours among them. "
     "Select a picture to enlarge it. Below it are the metrics that stand out on the bad side: "
     "value vs median of the stratum · robust z-score."
+)
+NETWORKS_NOTE = (
+    "Of a volume that the hierarchy has rated, the slice that is worst to its networks is among "
+    "the eight instead; the bar shows the probabilities of pass, questionable and fail."
 )
 REFERENCES_NOTE = (
     "Beside a volume that SimCLR has rated are the high-quality (HQ) and the low-quality (LQ) "
@@ -53,6 +57,7 @@ def gallery(
         "pictures",
         "Pictures",
         note(NOTE),
+        note(NETWORKS_NOTE) if any(pick.networks for one in filled for pick in one.picks) else None,
         note(REFERENCES_NOTE) if references else None,
         *(part for shelf in filled for part in _shelf(shelf, pictures, references, hq)),
     )
@@ -75,10 +80,10 @@ def _card(
 ) -> Html:
     """The picture of a volume and what is said of it; where compared, its references beside it."""
     what = f"volume {pick.volume} of {pick.series_id}"
-    own = _frame(anchor, what, pictures[pick.series_id, pick.volume])
+    own = frame(anchor, what, pictures[pick.series_id, pick.volume])
     name = _name(pick, is_reference=f"{pick.series_id} {pick.volume}" in hq)
     if references is None or pick.likeness is None:
-        text = element("figcaption", name, _oddities(pick))
+        text = element("figcaption", name, _networks(pick), _oddities(pick))
         return element("figure", own, text, class_="card" if references is None else "card alone")
     nearest = (("HQ", pick.likeness.nearest_hq), ("LQ", pick.likeness.nearest_lq))
     beside = [
@@ -90,7 +95,13 @@ def _card(
         "div",
         element("figure", own, element("figcaption", name), class_="own"),
         *beside,
-        element("div", _numbers(pick, pick.likeness), _oddities(pick), class_="opinions"),
+        element(
+            "div",
+            _numbers(pick, pick.likeness),
+            _networks(pick),
+            _oddities(pick),
+            class_="opinions",
+        ),
         class_="card compared",
     )
 
@@ -99,7 +110,7 @@ def _reference(anchor: str, kind: str, name: str, picture: Picture | None) -> Ht
     series_id, made = name_parts(name, is_simulated=kind == "LQ")
     return element(
         "figure",
-        _frame(anchor, f"{kind} reference {name}", picture or missing("it was not looked for")),
+        frame(anchor, f"{kind} reference {name}", picture or missing("it was not looked for")),
         element(
             "figcaption",
             element("strong", f"Nearest {kind} reference"),
@@ -120,6 +131,10 @@ def _name(pick: Pick, *, is_reference: bool) -> Html:
             element("div", " · ".join(part for part in where if part), class_="meta"),
         ]
     )
+
+
+def _networks(pick: Pick) -> Html | None:
+    return pick.networks.told() if pick.networks else None
 
 
 def _oddities(pick: Pick) -> Html | None:
@@ -153,7 +168,7 @@ def _numbers(pick: Pick, likeness: Likeness) -> Html:
     matching = likeness.matching or ""
     spread = decimal(likeness.quality_sd, 2)
     said = {
-        "rated by": pick.rating_source or "–",
+        "rated by": method_name(pick.rating_source) if pick.rating_source else "–",
         "score of SimCLR": f"{decimal(likeness.quality_score, 2)} ± {spread}",
         "score of the metrics": decimal(pick.metrics_score, 2),
         "margin, whitened": signed(likeness.margin_whitened),
@@ -167,7 +182,8 @@ def _numbers(pick: Pick, likeness: Likeness) -> Html:
     return element("dl", *pairs)
 
 
-def _frame(anchor: str, what: str, picture: Picture) -> Html:
+def frame(anchor: str, what: str, picture: Picture) -> Html:
+    """A picture that a click enlarges, or why there is none; `anchor` is the id around it."""
     if picture.uri is None:
         text = f"Picture not available: {picture.problem}"
         return element("span", element("span", text, class_="missing"), class_="frame")

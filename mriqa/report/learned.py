@@ -1,4 +1,4 @@
-"""What lies on disk of a learned method: its model, what it was trained on, its references.
+"""What lies on disk of SimCLR: its model, what it was trained on, its references.
 
 Nothing here raises for what is missing or damaged: the page says so in a sentence and goes on.
 """
@@ -7,22 +7,20 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
 
-from mriqa.errors import MriqaError
 from mriqa.methods.simclr.bank import LEAST_SEVERITY, Dropped, Reference, is_strong
 from mriqa.methods.simclr.calibration import Calibration
 from mriqa.references.listing import list_name
 from mriqa.references.person import Person
+from mriqa.report.parts import METHOD_NAMES
+from mriqa.report.reading import Json, Reader, read_object
 from mriqa.training.manifest import DIGITS, FOLDER, model_id, read_pinned
 
 METHOD = "simclr"
-Json = Mapping[str, Any]
-Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -113,24 +111,25 @@ class Model:
     confirmed: Mapping[str, int] | None
     problems: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Of the method, in a sentence."""
+        return METHOD_NAMES[METHOD]
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        """All that are known, by a title."""
+        bank = self.references.section if self.references else {}
+        return {"Settings of the pretraining": self.pretraining, "Settings of the references": bank}
+
 
 def read_learned(results: Path, named: str) -> Model:
     """The model called `named` (a model_id of the tables) in `results`."""
     folder = results / "models" / METHOD / named
-    problems: list[str] = []
-
-    def told(read: Callable[[], Read], what: str) -> Read | None:
-        try:
-            return read()
-        except FileNotFoundError:
-            problems.append(f"{what} is not there")
-        except (MriqaError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error).replace(f"{results}/", "") or type(error).__name__
-            problems.append(f"{what} cannot be read ({reason})")
-        return None
-
+    reader = Reader(results)
+    told = reader.told
     config, metrics, provenance = (
-        told(partial(_json, folder / name), f"models/{METHOD}/{named}/{name}") or {}
+        told(partial(read_object, folder / name), f"models/{METHOD}/{named}/{name}") or {}
         for name in ("config.json", "metrics.json", "provenance.json")
     )
     bank = told(lambda: _references(folder / "bank"), f"models/{METHOD}/{named}/bank/bank.json")
@@ -142,21 +141,14 @@ def read_learned(results: Path, named: str) -> Model:
     confirmed = None
     if bank is not None and bank.section.get("trusted") is None:
         listed = f"references/{list_name(METHOD)}"
-        confirmed = told(lambda: _confirmed(results / listed), listed)
+        confirmed = told(lambda: read_confirmed(results / listed), listed)
     return Model(
-        named, pretraining, metrics, provenance, trained_on, bank, confirmed, tuple(problems)
+        named, pretraining, metrics, provenance, trained_on, bank, confirmed, tuple(reader.problems)
     )
 
 
-def _json(path: Path) -> Json:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("it holds no JSON object")
-    return content
-
-
 def _references(folder: Path) -> References:
-    content = _json(folder / "bank.json")
+    content = read_object(folder / "bank.json")
     strata = [_stratum(one) for one in content["strata"]]
     return References(
         {one.stratum: one for one in strata},
@@ -200,7 +192,8 @@ def _trained_on(results: Path, pretraining: Json, provenance: Json) -> TrainedOn
     return TrainedOn(len(pinned), len({one.subject for one in pinned}), dict(contrasts))
 
 
-def _confirmed(path: Path) -> dict[str, int]:
+def read_confirmed(path: Path) -> dict[str, int]:
+    """Lines of a list of references by what a person says of them: `yes`, `no` or `n/a`."""
     text = path.read_text(encoding="utf-8-sig")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     return dict(Counter((row.get("confirmed") or "n/a").strip() for row in rows))

@@ -1,4 +1,7 @@
-"""What SimCLR's columns say: of one volume, of each stratum, and beside what the metrics say."""
+"""What SimCLR says of one volume and of each stratum; any method's ratings beside the metrics'.
+
+A method is a rating_source here: `simclr` or `hierarchy`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +9,8 @@ from typing import Any
 
 import duckdb
 
-from mriqa.rating.methods import null_of
-from mriqa.rating.published import VOLUMES
-from mriqa.report.connection import quoted, records
+from mriqa.report.connection import records, selected
+from mriqa.report.learned import METHOD
 
 UNJUDGED = "not judged"
 MAX_STRATA = 40
@@ -68,21 +70,13 @@ def name_parts(name: str, *, is_simulated: bool) -> tuple[str, str]:
     return series_id, f"volume {volume} with {family.replace('_', ' ')}, severity {severity}"
 
 
-def selected(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
-    """SQL that selects these columns of the volumes; NULL where tables of old have not one."""
-    there = {row["column_name"] for row in records(connection, "DESCRIBE volumes")}
-    columns = {column.name: column for column in VOLUMES}
-    return ", ".join(
-        quoted(name) if name in there else f"{null_of(columns[name])} AS {quoted(name)}"
-        for name in names
-    )
-
-
 @dataclass(frozen=True)
 class Stratum:
     """The measured volumes of one stratum: by whom they were rated, and SimCLR's margins.
 
-    `margins` has MARGIN_BINS counts; `span` is the 1 and 99% points, None without any margin.
+    A volume that both have rated counts for SimCLR and for the hierarchy; for the metrics and as
+    unrated count those with no rating but theirs, or none. `margins` has MARGIN_BINS counts; `span`
+    is the 1 and 99% points, None without any margin.
     """
 
     name: str
@@ -92,18 +86,20 @@ class Stratum:
     n_unrated: int
     margins: tuple[int, ...]
     span: tuple[float, float] | None
+    n_hierarchy: int = 0
 
 
 @dataclass(frozen=True)
 class Opinions:
-    """Who rated how many volumes, and how SimCLR's ratings compare with those of the metrics.
+    """Who rated how many volumes, and how the ratings of `method` compare with the metrics'.
 
-    `crossed` counts the volumes that SimCLR has rated by (rating, rating by metrics_score), the
+    `crossed` counts the volumes that `method` has rated by (rating, rating by metrics_score), the
     latter UNJUDGED without one; `disagreements` are rows of volumes, those of the largest
     difference between the scores. `strata`: those of most volumes first, at most MAX_STRATA of
     `n_strata`.
     """
 
+    method: str
     sources: Mapping[str | None, int]
     crossed: Mapping[tuple[str, str], int]
     disagreements: Sequence[Row]
@@ -117,10 +113,19 @@ class Opinions:
 
 
 def gather_opinions(
-    connection: duckdb.DuckDBPyConnection, fail_below: float | None, pass_from: float | None
+    connection: duckdb.DuckDBPyConnection,
+    fail_below: float | None,
+    pass_from: float | None,
+    method: str = METHOD,
 ) -> Opinions:
-    """From the volumes of the tables; without thresholds nothing is crossed."""
-    own = ("rating_source", "metrics_score", "simclr_margin_whitened")
+    """From the volumes of the tables; without thresholds nothing is crossed.
+
+    Leaves the measured volumes behind as the table `judged`.
+    """
+    own = (
+        "rating_source", "metrics_score", "simclr_margin_whitened", "simclr_quality_score",
+        "hierarchy_rating",
+    )  # fmt: skip
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE judged AS
@@ -134,16 +139,40 @@ def gather_opinions(
     has_limits = fail_below is not None and pass_from is not None
     strata = _strata(connection)
     return Opinions(
+        method=method,
         sources={row["name"]: row["n"] for row in sources},
-        crossed=_crossed(connection, [pass_from, fail_below]) if has_limits else {},
-        disagreements=_disagreements(connection),
+        crossed=_crossed(connection, [pass_from, fail_below], method) if has_limits else {},
+        disagreements=_disagreements(connection, method),
         strata=strata[:MAX_STRATA],
         n_strata=len(strata),
     )
 
 
+def crossed_methods(
+    connection: duckdb.DuckDBPyConnection, fail_below: float | None, pass_from: float | None
+) -> dict[tuple[str, str], int]:
+    """Volumes that both learned methods have judged, by (the hierarchy's rating, SimCLR's).
+
+    SimCLR's is that of its score. Needs the table `judged`; without thresholds there are none.
+    """
+    if fail_below is None or pass_from is None:
+        return {}
+    rows = records(
+        connection,
+        """
+        SELECT hierarchy_rating AS own, CASE WHEN simclr_quality_score >= ? THEN 'pass'
+               WHEN simclr_quality_score < ? THEN 'fail' ELSE 'questionable' END AS other,
+               count(*) AS n
+        FROM judged WHERE hierarchy_rating IS NOT NULL AND simclr_quality_score IS NOT NULL
+        GROUP BY ALL
+        """,
+        [pass_from, fail_below],
+    )
+    return {(row["own"], row["other"]): row["n"] for row in rows}
+
+
 def _crossed(
-    connection: duckdb.DuckDBPyConnection, limits: list[float | None]
+    connection: duckdb.DuckDBPyConnection, limits: list[float | None], method: str
 ) -> dict[tuple[str, str], int]:
     rows = records(
         connection,
@@ -151,22 +180,22 @@ def _crossed(
         SELECT rating, CASE WHEN metrics_score >= ? THEN 'pass' WHEN metrics_score < ? THEN 'fail'
                WHEN metrics_score IS NULL THEN '{UNJUDGED}' ELSE 'questionable' END AS other,
                count(*) AS n
-        FROM judged WHERE rating_source = 'simclr' AND rating IS NOT NULL GROUP BY ALL
+        FROM judged WHERE rating_source = ? AND rating IS NOT NULL GROUP BY ALL
         """,  # noqa: S608
-        limits,
+        [*limits, method],
     )
     return {(row["rating"], row["other"]): row["n"] for row in rows}
 
 
-def _disagreements(connection: duckdb.DuckDBPyConnection) -> list[Row]:
+def _disagreements(connection: duckdb.DuckDBPyConnection, method: str) -> list[Row]:
     return records(
         connection,
         """
         SELECT series_id, volume, quality_score, metrics_score, rating FROM judged
-        WHERE rating_source = 'simclr' AND metrics_score IS NOT NULL
+        WHERE rating_source = ? AND metrics_score IS NOT NULL
         ORDER BY abs(quality_score - metrics_score) DESC, series_id, volume LIMIT ?
         """,
-        [MAX_DISAGREEMENTS],
+        [method, MAX_DISAGREEMENTS],
     )
 
 
@@ -175,7 +204,8 @@ def _strata(connection: duckdb.DuckDBPyConnection) -> list[Stratum]:
         connection,
         """
         SELECT coalesce(stratum, '-') AS name, count(*) AS n_volumes,
-               count(*) FILTER (rating_source = 'simclr') AS n_simclr,
+               count(*) FILTER (simclr_quality_score IS NOT NULL) AS n_simclr,
+               count(*) FILTER (hierarchy_rating IS NOT NULL) AS n_hierarchy,
                count(*) FILTER (rating_source = 'metrics') AS n_metrics,
                count(*) FILTER (rating_source IS NULL) AS n_unrated,
                quantile_cont(simclr_margin_whitened, [0.01, 0.99]) AS span

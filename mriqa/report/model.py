@@ -1,4 +1,4 @@
-"""The section of the page about the learned model: what it learned, compares with, and gave."""
+"""The section of the page about SimCLR's model: what it learned, compares with, and gave."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from mriqa.methods.simclr.bank import LEAST_SEVERE, LEAST_SEVERITY
 from mriqa.report.curves import calibration_chart
 from mriqa.report.html import Child, Html, element, joined, table
 from mriqa.report.learned import Model, References, StratumReferences
-from mriqa.report.likeness import UNJUDGED, Opinions, Stratum
-from mriqa.report.parts import badge, count, decimal, facts, identifier, note, section, share
-from mriqa.report.summary import RATINGS, Row
+from mriqa.report.likeness import Opinions, Stratum
+from mriqa.report.parts import badge, complaints, count, decimal, facts, identifier, note, section
+from mriqa.report.summary import Row
 from mriqa.training.imported import IMPORTED_FROM
 
 MAX_PANELS = 12
@@ -32,7 +32,7 @@ LEARNED = (
 
 @dataclass(frozen=True)
 class Learned:
-    """All that the page says of the learned method; `poor` are HQ references rated no `pass`."""
+    """All that the page says of SimCLR; `poor` are HQ references rated no `pass`."""
 
     model: Model
     opinions: Opinions
@@ -41,11 +41,11 @@ class Learned:
 
 
 def model_section(learned: Learned) -> Html:
-    """Model, references, calibration, and SimCLR's ratings beside those of the metrics."""
+    """Model, references, calibration."""
     model = learned.model
     return section(
         "model",
-        "Model and references",
+        "SimCLR: model and references",
         element(
             "p",
             "SimCLR learns without labels what makes two views of a slice alike. A volume is then "
@@ -57,64 +57,11 @@ def model_section(learned: Learned) -> Html:
             "says of severity is fitted on the references themselves, each judged without its own "
             "subject.",
         ),
-        *(element("p", f"✕ {problem}.", class_="balance bad") for problem in model.problems),
-        *_ratings(learned.opinions),
+        complaints(model.problems),
         *_training(model),
         *_bank(learned),
         *_calibrations(learned),
     )
-
-
-def _ratings(opinions: Opinions) -> list[Html | None]:
-    total = sum(opinions.sources.values())
-    names = {"simclr": "SimCLR", "metrics": "the metrics", None: "nobody: no reference"}
-    order = sorted(opinions.sources, key=lambda name: (name is None, -opinions.sources[name]))
-    rows = [
-        [names.get(name, str(name)), count(opinions.sources[name]),
-         share(opinions.sources[name], total)]
-        for name in order
-    ]  # fmt: skip
-    return [
-        element("h3", "Who rated"),
-        table("Measured volumes by what rated them", ["rated by", "volumes", "share"], rows),
-        *_agreement(opinions),
-    ]
-
-
-def _agreement(opinions: Opinions) -> list[Html | None]:
-    crossed = opinions.crossed
-    if not crossed:
-        return []
-    both = sum(n for (_, other), n in crossed.items() if other != UNJUDGED)
-    same = sum(n for (own, other), n in crossed.items() if own == other)
-    head = ["rated by SimCLR", *(f"metrics: {name}" for name in RATINGS), f"metrics: {UNJUDGED}"]
-    rows = [
-        [badge(own), *(count(crossed.get((own, other), 0)) for other in (*RATINGS, UNJUDGED))]
-        for own in RATINGS
-    ]
-    said = (
-        f"Of {count(both)} volumes that both have judged, {count(same)} ({share(same, both)}) have "
-        "the same rating. Agreement is no accuracy: the metrics see what is unusual in the "
-        "stratum, SimCLR what is like the simulated artifacts."
-    )
-    caption = "Volumes rated by SimCLR, by what metrics_score alone would have said"
-    return [note(said), table(caption, head, rows), _disagreements(opinions.disagreements)]
-
-
-def _disagreements(rows: Sequence[Row]) -> Html | None:
-    if not rows:
-        return None
-    listed = table(
-        "Volumes on which SimCLR and the metrics differ most",
-        ["series_id", "volume", "SimCLR", "metrics", "rating"],
-        [
-            [identifier(row["series_id"]), row["volume"], decimal(row["quality_score"], 2),
-             decimal(row["metrics_score"], 2), badge(row["rating"])]
-            for row in rows
-        ],
-        class_="sortable",
-    )  # fmt: skip
-    return element("details", element("summary", "Where they differ most"), listed)
 
 
 def _training(model: Model) -> list[Html | None]:
@@ -269,16 +216,18 @@ def _poor(rows: Sequence[Row]) -> Html | None:
 def _without(opinions: Opinions, bank: References) -> list[Html | None]:
     """Strata that SimCLR does not rate, and what became of their volumes."""
     strata = [one for one in opinions.strata if not bank.rates(one.name)]
+    is_also_learned = any(one.n_hierarchy for one in opinions.strata)
     rows = [
         [
-            identifier(one.name), count(one.n_volumes), count(one.n_metrics), count(one.n_unrated),
+            identifier(one.name), count(one.n_volumes), *_rated_else(one, is_also_learned),
             _why(one.name, bank),
         ]
         for one in strata
     ]  # fmt: skip
     if not rows:
         return []
-    head = ["stratum", "volumes", "rated by the metrics", "no reference", "why"]
+    also = ["rated by the hierarchy"] if is_also_learned else []
+    head = ["stratum", "volumes", *also, "rated by the metrics", "no reference", "why"]
     title = (
         f"Strata that SimCLR does not rate ({count(len(rows))}, "
         f"{count(sum(one.n_volumes for one in strata))} volumes)"
@@ -289,6 +238,11 @@ def _without(opinions: Opinions, bank: References) -> list[Html | None]:
         table(title, head, rows, class_="sortable"),
         note(more + "are looked at here and in the charts.") if left else None,
     ]
+
+
+def _rated_else(one: Stratum, is_also_learned: bool) -> list[str]:
+    also = [count(one.n_hierarchy)] if is_also_learned else []
+    return [*also, count(one.n_metrics), count(one.n_unrated)]
 
 
 def _why(stratum: str, bank: References) -> str:

@@ -97,6 +97,13 @@ def mosaic(
     return canvas
 
 
+def lossless_uri(picture: Image.Image) -> str:
+    """The picture as lossless WebP in a data URI: for what is drawn, not scanned."""
+    stream = io.BytesIO()
+    picture.save(stream, "WEBP", lossless=True, quality=80, method=4, exact=True)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
 def data_uri(picture: Image.Image, quality: int = 82) -> str:
     """The picture as WebP in a data URI."""
     stream = io.BytesIO()

@@ -1,6 +1,6 @@
 """The sections of the page that hold numbers: counts, scores, reasons, failures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mriqa.errors import ERROR_DESCRIPTIONS
 from mriqa.report.charts import distribution, share_bar
@@ -86,8 +86,7 @@ def _shards(summary: Summary) -> Html:
 
 def scores(summary: Summary) -> Html:
     """Distribution of quality_score by contrast and site, and the table of ratings."""
-    limits = summary.thresholds
-    panels = []
+    limits, panels = summary.thresholds, []
     unrated = [overall.contrast for overall in summary.overall if not overall.counts["ok"]]
     for overall in summary.overall:
         if overall.contrast in unrated:
@@ -96,11 +95,12 @@ def scores(summary: Summary) -> Html:
         head = element(
             "figcaption", overall.contrast, element("span", f"{count(overall.counts['ok'])} rated")
         )
-        panels.append(element("figure", head, distribution(overall, sites, limits), class_="panel"))
+        shown = limits if overall.counts["by_threshold"] else (None, None)
+        panels.append(element("figure", head, distribution(overall, sites, shown), class_="panel"))
     return section(
         "scores",
         "Scores by contrast and site",
-        _meaning(limits, bool(summary.methods)),
+        _meaning(limits, summary.methods),
         _legend(),
         element("div", *panels, class_="panels") if panels else note("There are no rated volumes."),
         note(f"Without any rated volume: {', '.join(unrated)}.") if unrated else None,
@@ -108,21 +108,31 @@ def scores(summary: Summary) -> Html:
     )
 
 
-def _meaning(limits: tuple[float | None, float | None], is_learned: bool) -> Html:
+MEANINGS = {
+    "simclr": "Of volumes that SimCLR has rated it is 1 − the severity of artifacts that is to be "
+    "expected, calibrated on simulated ones.",
+    "hierarchy": "Of volumes that the hierarchy has rated it is 1 − the severity to be expected by "
+    "the probabilities of the three ratings, 0.2 to 0.9; their rating is the most probable one, "
+    "whatever the score.",
+}
+
+
+def _meaning(limits: tuple[float | None, float | None], methods: Collection[str]) -> Html:
     low, high = limits
-    cuts = "" if low is None or high is None else f" Fail is below {low:g}, pass from {high:g}."
     unusual = (
         "it says how unusual a volume is, on the bad side, among volumes of the same stratum: a "
         "rank to look by, not a calibrated probability."
     )
-    if is_learned:
-        text = (
-            "Of volumes that SimCLR has rated it is 1 − the severity of artifacts that is to be "
-            "expected, calibrated on simulated ones. Of the others, which have no references, "
-            f"{unusual}"
-        )
-    else:
-        text = f"Without a learned model {unusual}"
+    learned = [text for name, text in MEANINGS.items() if name in methods]
+    lacking = ", which have no references" if set(methods) <= {"simclr"} else ""
+    others = (
+        f"Of the others{lacking}, {unusual}" if learned else f"Without a learned model {unusual}"
+    )
+    cuts = ""
+    if low is not None and high is not None:
+        but = ", but of the hierarchy's ratings" if "hierarchy" in methods else ""
+        cuts = f" Fail is below {low:g}, pass from {high:g}{but}."
+    text = " ".join([*learned, others])
     return element("p", f"quality_score goes from 0 to 1, higher is better. {text}{cuts}")
 
 

@@ -1,10 +1,12 @@
 """The sections of the page that say where its numbers come from and how to ask for more."""
 
 import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from mriqa.report.html import Html, element, table
-from mriqa.report.learned import Json, Model
 from mriqa.report.parts import count, facts, identifier, note, section
+from mriqa.report.reading import Json
 from mriqa.report.summary import Summary
 
 EXAMPLES = {
@@ -21,7 +23,7 @@ FROM volumes WHERE status = 'ok' GROUP BY ALL ORDER BY passed""",
 SELECT error_code, count(*) AS n FROM failures GROUP BY ALL ORDER BY n DESC""",
 }
 
-LEARNED_EXAMPLES = {
+SIMCLR_EXAMPLES = {
     "Where SimCLR and the metrics differ most": """
 SELECT series_id, volume, quality_score, simclr_quality_sd, metrics_score, flag_reason
 FROM volumes WHERE rating_source = 'simclr' ORDER BY abs(quality_score - metrics_score) DESC""",
@@ -30,10 +32,48 @@ SELECT simclr_class, simclr_sim, simclr_margin, simclr_margin_whitened, simclr_m
   simclr_nearest_hq, simclr_nearest_lq
 FROM volumes WHERE series_id = '...'""",
 }
+HIERARCHY_EXAMPLES = {
+    "Usable volumes of each session, by shell": """
+SELECT subject, session, hierarchy_rating, hierarchy_usable, hierarchy_blamed
+FROM subjects WHERE hierarchy_rating IS NOT NULL ORDER BY hierarchy_share_fail DESC""",
+    "Slices that fail": """
+SELECT series_id, volume, slice, hierarchy_p_fail
+FROM slices WHERE hierarchy_p_fail > 0.5 ORDER BY hierarchy_p_fail DESC""",
+}
+METHOD_EXAMPLES = {"simclr": SIMCLR_EXAMPLES, "hierarchy": HIERARCHY_EXAMPLES}
+LABEL_EXAMPLES = {
+    "What raters said, beside the rating": """
+SELECT rater, l.rating AS said, v.rating, count(*) AS n
+FROM labels l JOIN volumes v USING (series_id, volume) WHERE l.used GROUP BY ALL ORDER BY ALL""",
+}
+LACKING = {
+    "simclr": "it has no references", "hierarchy": "it has not learned the stratum",
+}  # fmt: skip
+"""Where a method, if it is the only one, does not rate."""
 
 
-def provenance(summary: Summary, model: Model | None = None) -> Html:
-    """Run, versions, settings, and those of the learned model."""
+class Described(Protocol):
+    """A model as this section shows it; `settings` are by their titles."""
+
+    @property
+    def name(self) -> str:
+        """Of the method, in a sentence."""
+
+    @property
+    def model_id(self) -> str:
+        """As the tables have it."""
+
+    @property
+    def provenance(self) -> Json:
+        """Its provenance.json, as far as it could be read."""
+
+    @property
+    def settings(self) -> Mapping[str, Json]:
+        """Those that are known."""
+
+
+def provenance(summary: Summary, models: Sequence[Described]) -> Html:
+    """Run, versions, settings, and those of the learned models."""
     run = summary.run
     if not run:
         return section("provenance", "Provenance", note("The runs table is empty."))
@@ -53,7 +93,7 @@ def provenance(summary: Summary, model: Model | None = None) -> Html:
         facts({name: identifier(str(value)) for name, value in shown.items()}),
         _details("Settings of the rating", run["settings"]),
         _versions("Library versions", run["library_versions"]),
-        *_of_model(model),
+        *(part for model in models for part in _of_model(model)),
     )
 
 
@@ -61,13 +101,13 @@ def _rated_by(summary: Summary) -> str:
     if not summary.methods:
         return "hand-made metrics, no learned model"
     models = ", ".join(f"{name} ({named})" for name, named in summary.methods.items())
-    return f"{models}; hand-made metrics where it has no references"
+    names = list(summary.methods)
+    lacking = LACKING.get(names[0], "it cannot") if len(names) == 1 else "neither can"
+    return f"{models}; hand-made metrics where {lacking}"
 
 
-def _of_model(model: Model | None) -> list[Html | None]:
-    """Where the model comes from; its settings and those of its references."""
-    if model is None:
-        return []
+def _of_model(model: Described) -> list[Html | None]:
+    """Where a model comes from, and its settings."""
     origin = model.provenance
     shown = {
         "model_id": model.model_id,
@@ -80,13 +120,11 @@ def _of_model(model: Model | None) -> list[Html | None]:
     }
     known = {name: identifier(str(value)) for name, value in shown.items() if value is not None}
     libraries = origin.get("library_versions")
-    bank = model.references
     return [
-        element("h3", "Model"),
+        element("h3", f"Model of {model.name}"),
         facts(known),
-        _details("Settings of the pretraining", model.pretraining) if model.pretraining else None,
-        _details("Settings of the references", bank.section) if bank else None,
-        _versions("Library versions of the training", libraries)
+        *(_details(title, settings) for title, settings in model.settings.items() if settings),
+        _versions(f"Library versions of the training of {model.name}", libraries)
         if isinstance(libraries, dict)
         else None,
     ]
@@ -102,9 +140,12 @@ def _versions(title: str, versions: Json) -> Html:
     return element("details", element("summary", title), table(title, ["package", "version"], rows))
 
 
-def questions(*, is_learned: bool = False) -> Html:
-    """How to query the tables."""
-    asked = {**EXAMPLES, **(LEARNED_EXAMPLES if is_learned else {})}
+def questions(methods: Collection[str], *, has_labels: bool) -> Html:
+    """How to query the tables; with examples for the learned `methods` that have rated."""
+    asked = dict(EXAMPLES)
+    for name, own in METHOD_EXAMPLES.items():
+        asked |= own if name in methods else {}
+    asked |= LABEL_EXAMPLES if has_labels else {}
     examples = [
         part
         for title, sql in asked.items()

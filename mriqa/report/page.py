@@ -6,7 +6,7 @@ hash) and send nothing anywhere. All text from the cohort is escaped (`mriqa.rep
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,19 +18,33 @@ from mriqa.files import write_text
 from mriqa.progress import track
 from mriqa.report.compact import MAX_PAGE_BYTES, shrink
 from mriqa.report.connection import connected
+from mriqa.report.contested import Key as LookKey
+from mriqa.report.contested import (
+    Look,
+    gather_second_look,
+    second_look_section,
+    take_look_pictures,
+)
 from mriqa.report.gallery import Shelf, gallery
+from mriqa.report.hierarchy import METHOD as HIERARCHY
+from mriqa.report.hierarchy import gather_reach, read_hierarchy_model
+from mriqa.report.hierarchy_section import HierarchyPart, hierarchy_section
 from mriqa.report.html import Html, element, joined
-from mriqa.report.learned import METHOD, read_learned
-from mriqa.report.likeness import gather_opinions, poor_references
+from mriqa.report.judges import Judges, judges_section
+from mriqa.report.learned import METHOD as SIMCLR
+from mriqa.report.learned import read_learned
+from mriqa.report.likeness import crossed_methods, gather_opinions, poor_references
 from mriqa.report.model import Learned, model_section
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
 from mriqa.report.picks import Pick, pick_checked, pick_random, pick_worst
 from mriqa.report.pictures import Picture, take_pictures, tile_pixels
+from mriqa.report.raters import Raters, raters_section, read_raters
 from mriqa.report.reference_pictures import PART, Place, find_places, take_reference_pictures
+from mriqa.report.slice_maps import gather_slice_maps
 from mriqa.report.summary import Summary, summarise
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when the page changes: `report` then runs again."""
 
 MAX_CHECKED = 8
@@ -40,22 +54,28 @@ MAX_CHECKED = 8
 COMPACT_NOTE = "Small copy with reduced pictures; the full page is report/index.html."
 NAVIGATION = {
     "overview": "Overview", "scores": "Scores", "reasons": "Flags", "pictures": "Pictures",
-    "model": "Model", "failures": "Failures", "provenance": "Provenance", "query": "Ask the tables",
+    "raters": "Raters", "second-look": "Second look", "opinions": "Who rated",
+    "hierarchy": "Hierarchy", "model": "SimCLR", "failures": "Failures",
+    "provenance": "Provenance", "query": "Ask the tables",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows, but for the pictures; `learned` is None without a learned method.
+    """What the page shows, but for the pictures.
 
-    `places` are those of the series that references are made of.
+    `judges` is None without a learned method, `learned` without SimCLR, `hierarchy` without it,
+    `raters` without labels. `places` are those of the series that references are made of.
     """
 
     title: str
     summary: Summary
     shelves: Sequence[Shelf]
+    judges: Judges | None
     learned: Learned | None
     places: Mapping[str, Place]
+    hierarchy: HierarchyPart | None
+    raters: Raters | None
 
     @property
     def picks(self) -> list[Pick]:
@@ -69,45 +89,59 @@ class Content:
         return [name for pick in shown if pick.likeness for name in pick.likeness.references]
 
     @property
+    def looks(self) -> Sequence[Look]:
+        """Contested labels that are shown."""
+        return self.hierarchy.second_look.looks if self.hierarchy else ()
+
+    @property
     def n_pictures(self) -> float:
-        """Pictures on the page, those of references counting PART each."""
-        return len(self.picks) + PART * len(self.references)
+        """Pictures on the page, those of references and contested labels counting PART each."""
+        return len(self.picks) + PART * (len(self.references) + len(self.looks))
 
     def page(self, shown: "Shown", note: str = "") -> str:
         """The whole page as text; `note` stands below its title."""
         bank = self.learned.model.references if self.learned else None
         hq = frozenset(bank.hq_names) if bank else frozenset[str]()
+        part, models = self.hierarchy, [one.model for one in (self.hierarchy, self.learned) if one]
         sections = [
             overview(self.summary),
             scores(self.summary),
             reasons(self.summary),
             gallery(self.shelves, shown.volumes, shown.references, hq),
+            raters_section(self.raters) if self.raters else None,
+            second_look_section(part.second_look, shown.looks) if part else None,
+            judges_section(self.judges) if self.judges else None,
+            hierarchy_section(part) if part else None,
             model_section(self.learned) if self.learned else None,
             failures(self.summary),
-            provenance(self.summary, self.learned.model if self.learned else None),
-            questions(is_learned=self.learned is not None),
+            provenance(self.summary, models),
+            questions(self.summary.methods, has_labels=self.raters is not None),
         ]
         return document(self.title, self.summary, [one for one in sections if one], note)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The pictures: of volumes by series_id and volume, of references by name."""
+    """The pictures: of volumes by series_id and volume, of references by name, of contested labels
+    by what they are of."""
 
     volumes: dict[tuple[str, int], Picture]
     references: dict[str, Picture]
+    looks: dict[LookKey, Picture]
 
     def bytes_in(self, content: Content) -> int:
         """Of all pictures, each as often as it is shown."""
         volumes = (self.volumes[pick.series_id, pick.volume] for pick in content.picks)
         references = (self.references[name] for name in content.references)
-        return sum(len(one.uri or "") for one in (*volumes, *references))
+        looks = self.looks.values()
+        return sum(len(one.uri or "") for one in (*volumes, *references, *looks))
 
     def shrunk(self, share: float) -> "Shown":
-        """The same, a volume's picture of at most `share` bytes, a reference's of PART of it."""
+        """The same, a volume's picture of at most `share` bytes, the others' of PART of it."""
         return Shown(
             shrink(self.volumes, int(share * len(self.volumes))),
             shrink(self.references, int(PART * share * len(self.references))),
+            shrink(self.looks, int(PART * share * len(self.looks))),
         )
 
 
@@ -131,53 +165,101 @@ def write_report(results: Path, section: ReportSection) -> Path:
 
 
 def gather_content(results: Path, section: ReportSection) -> Content:
-    """All that the tables say, and what lies on disk of the learned method."""
+    """All that the tables say, and what lies on disk of labels and learned methods."""
     with connected(results) as connection:
         summary = summarise(connection, results)
         shelves = pick_shelves(connection, summary, section)
-        named = summary.methods.get(METHOD)
-        if named is None:
-            return Content(section.title, summary, shelves, None, {})
-        model = read_learned(results, named)
-        opinions = gather_opinions(connection, *summary.thresholds)
-        known = model.references.by_name.values() if model.references else ()
-        hq = [(one.series_id, one.volume) for one in known if one.family is None]
-        learned = Learned(model, opinions, poor_references(connection, hq), summary.thresholds)
-        return Content(section.title, summary, shelves, learned, find_places(connection, known))
+        judges = gather_judges(connection, summary)
+        learned, places = gather_simclr(connection, results, summary, judges)
+        hierarchy = gather_hierarchy(connection, results, summary)
+    raters = read_raters(results)
+    return Content(section.title, summary, shelves, judges, learned, places, hierarchy, raters)
+
+
+def gather_judges(connection: DuckDBPyConnection, summary: Summary) -> Judges | None:
+    """What the learned methods have rated, and how they compare; leaves the table `judged`."""
+    named = [one for one in (HIERARCHY, SIMCLR) if one in summary.methods]
+    if not named:
+        return None
+    opinions = [gather_opinions(connection, *summary.thresholds, one) for one in named]
+    both = crossed_methods(connection, *summary.thresholds) if len(named) > 1 else {}
+    return Judges(opinions, both)
+
+
+def gather_simclr(
+    connection: DuckDBPyConnection, results: Path, summary: Summary, judges: Judges | None
+) -> tuple[Learned | None, dict[str, Place]]:
+    """All about SimCLR, and where its references are; nothing where it has not rated."""
+    named = summary.methods.get(SIMCLR)
+    if named is None or judges is None:
+        return None, {}
+    model = read_learned(results, named)
+    known = model.references.by_name.values() if model.references else ()
+    hq = [(one.series_id, one.volume) for one in known if one.family is None]
+    poor = poor_references(connection, hq)
+    (opinions,) = (one for one in judges.opinions if one.method == SIMCLR)
+    return Learned(model, opinions, poor, summary.thresholds), find_places(connection, known)
+
+
+def gather_hierarchy(
+    connection: DuckDBPyConnection, results: Path, summary: Summary
+) -> HierarchyPart | None:
+    """All about the hierarchy; None where it has not rated."""
+    named = summary.methods.get(HIERARCHY)
+    if named is None:
+        return None
+    model = read_hierarchy_model(results, named)
+    reach = None if model.strata is None else gather_reach(connection, model.strata)
+    second_look = gather_second_look(connection, results, named)
+    return HierarchyPart(model, reach, gather_slice_maps(connection), second_look)
 
 
 def pick_shelves(
     connection: DuckDBPyConnection, summary: Summary, section: ReportSection
 ) -> list[Shelf]:
     """The lists of pictures; the second is only there where a learned method has rated."""
-    is_learned, fail_below = METHOD in summary.methods, summary.thresholds[0]
+    has_references, fail_below = SIMCLR in summary.methods, summary.thresholds[0]
     checked: Sequence[Pick] = ()
-    if is_learned and fail_below is not None:
+    if summary.methods and fail_below is not None:
         checked = pick_checked(connection, min(MAX_CHECKED, section.worst), fail_below)
     return [
         Shelf("worst", "Lowest scores",
               "The lowest-scoring volume of each of the lowest-scoring series.",
-              pick_worst(connection, section.worst), is_learned),
+              pick_worst(connection, section.worst), has_references),
         Shelf("checks", "Rated pass, but a check failed",
-              "Flagged because the metrics find them far from usual, though they are not like the "
-              "simulated artifacts: the lowest by metrics_score.", checked, is_learned),
+              f"Flagged because the metrics find them far from usual, {_though(summary.methods)}: "
+              "the lowest by metrics_score.", checked, has_references),
         Shelf("random", "Drawn at random",
               "Measured volumes of any rating, to see what usual looks like.",
               pick_random(connection, section.random, section.seed), False),
     ]  # fmt: skip
 
 
+def _though(methods: Collection[str]) -> str:
+    """Why a volume that the metrics doubt may pass."""
+    if HIERARCHY in methods and SIMCLR in methods:
+        return "though the hierarchy, or where it cannot rate SimCLR, passes them"
+    if HIERARCHY in methods:
+        return "though pass is what is most probable to the hierarchy"
+    return "though they are not like the simulated artifacts"
+
+
 def take_all_pictures(results: Path, content: Content) -> Shown:
-    """Each volume and reference that the page shows, once."""
+    """Each volume, reference and contested label that the page shows, once."""
     once = {(pick.series_id, pick.volume): pick for pick in content.picks}
-    tile = tile_pixels(len(once) + PART * len(content.references))
+    tile = tile_pixels(len(once) + PART * (len(content.references) + len(content.looks)))
     names = list(dict.fromkeys(content.references))
     bank = content.learned.model.references if content.learned else None
     known = bank.by_name if bank else {}
     taken = take_pictures(results, once.values(), tile)
     volumes = dict(track(taken, len(once), "report", "pictures"))
     made = take_reference_pictures(results, names, known, content.places, tile)
-    return Shown(volumes, dict(track(made, len(names), "report", "references")))
+    seen = take_look_pictures(results, content.looks, tile)
+    return Shown(
+        volumes,
+        dict(track(made, len(names), "report", "references")),
+        dict(track(seen, len(content.looks), "report", "contested labels")),
+    )
 
 
 def document(title: str, summary: Summary, sections: list[Html], note: str = "") -> str:

@@ -1,9 +1,11 @@
 """Small parts that the sections of the page share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from mriqa.report.html import Child, Html, element
+from mriqa.report.html import Child, Html, element, joined
 
+METHOD_NAMES = {"simclr": "SimCLR", "hierarchy": "the hierarchy", "metrics": "the metrics"}
+"""What rates (rating_source) in words."""
 SIGNS = {"pass": "✓", "questionable": "?", "fail": "✕"}
 
 
@@ -18,6 +20,16 @@ def section(anchor: str, title: str, *children: Child) -> Html:
 def note(*children: Child) -> Html:
     """A paragraph in a quieter tone."""
     return element("p", *children, class_="note")
+
+
+def complaints(problems: Iterable[str]) -> Html:
+    """What could not be read, each in a sentence that is seen."""
+    return joined(element("p", f"✕ {one}.", class_="balance bad") for one in problems)
+
+
+def method_name(source: str | None) -> str:
+    """A rating_source in words; what is not known stays as it is."""
+    return METHOD_NAMES.get(source or "", source or "nobody: no reference")
 
 
 def badge(rating: str | None, fallback: str = "not rated") -> Html:

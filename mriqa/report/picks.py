@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from mriqa.rating.rate import RATED_METRICS
 from mriqa.rating.robust import Z_LIMIT, RatedMetric, adverse_z
-from mriqa.report.connection import quoted, records
+from mriqa.report.connection import quoted, records, selected
 from mriqa.report.likeness import COLUMNS as LIKENESS_COLUMNS
-from mriqa.report.likeness import Likeness, selected
+from mriqa.report.likeness import Likeness
+from mriqa.report.networks import COLUMNS as NETWORKS_COLUMNS
+from mriqa.report.networks import Networks
 
 WORST_METRICS = 3
 DROPOUT = "body_slice_dropout"
@@ -39,7 +41,7 @@ class Pick:
     """A volume to be shown; `place` counts from 1 in its list.
 
     `darkest_slice` lacks most signal against its neighbours; None where slices were not measured.
-    `likeness` is None where SimCLR has not rated it.
+    `likeness` is None where SimCLR has not rated it, `networks` where the hierarchy has not.
     """
 
     place: int
@@ -58,6 +60,14 @@ class Pick:
     likeness: Likeness | None = None
     oddities: tuple[Oddity, ...] = ()
     darkest_slice: int | None = None
+    networks: Networks | None = None
+
+    @property
+    def telling_slice(self) -> int | None:
+        """The slice that must be seen: the worst to the hierarchy, else the darkest."""
+        if self.networks is not None and self.networks.worst_slice is not None:
+            return self.networks.worst_slice
+        return self.darkest_slice
 
 
 _COLUMNS = (
@@ -118,7 +128,7 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> str:
-    return selected(connection, (*_COLUMNS, *LIKENESS_COLUMNS))
+    return selected(connection, (*_COLUMNS, *LIKENESS_COLUMNS, *NETWORKS_COLUMNS))
 
 
 def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[Pick]:
@@ -130,6 +140,7 @@ def _picks(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) ->
             **{name: row[name] for name in _COLUMNS},
             place=place,
             likeness=Likeness.of_row(row),
+            networks=Networks.of_row(row),
             oddities=odd.get(key, ()),
             darkest_slice=darkest.get(key),
         )

@@ -59,7 +59,7 @@ def take_picture(results: Path, pick: Pick, tile: int) -> Picture:
         results,
         pick.shard,
         pick.series_id,
-        lambda series: picture_of(series, pick.volume, tile, pick.darkest_slice),
+        lambda series: picture_of(series, pick.volume, tile, pick.telling_slice),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import duckdb
 import pyarrow.parquet as pq
 
-from mriqa.report.connection import quoted, records
+from mriqa.report.connection import quoted, records, selected
 
 STATUSES = ("ok", "failed", "excluded", "no_reference")
 RATINGS = ("pass", "questionable", "fail")
@@ -30,8 +30,10 @@ Row: TypeAlias = dict[str, Any]
 class Group:
     """The rated volumes of one contrast at one site (`site` None: all sites together).
 
-    `bins` holds counts per rating of `BINS` equal intervals of quality_score from 0 to 1;
-    `quantiles` the 5, 25, 50, 75 and 95% points, None without rated volumes.
+    `counts` are by status and rating, `flagged`, `rows`, and `by_threshold`: rated by thresholds on
+    quality_score, not by the hierarchy. `bins` holds counts per rating of `BINS` equal intervals of
+    quality_score from 0 to 1; `quantiles` the 5, 25, 50, 75 and 95% points, None without
+    rated volumes.
     """
 
     contrast: str
@@ -152,20 +154,22 @@ def _volumes(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _make_cells(connection: duckdb.DuckDBPyConnection) -> None:
     """`cells`: contrast, site (rare ones as `(others)`), and what a histogram needs of a volume."""
+    names = ("contrast", "site", "status", "rating", "flag", "quality_score", "rating_source")
+    columns = selected(connection, names)
     connection.execute(
         f"""
         CREATE TEMP TABLE cells AS
         WITH plain AS (
           SELECT contrast, coalesce(site, '(no site)') AS site, status, rating, flag,
-                 quality_score AS score
-          FROM volumes),
+                 quality_score AS score, rating_source IS DISTINCT FROM 'hierarchy' AS by_score
+          FROM (SELECT {columns} FROM volumes)),
         contrasts AS (SELECT contrast FROM plain GROUP BY contrast
                       ORDER BY count(*) DESC, contrast LIMIT {MAX_CONTRASTS}),
         sites AS (SELECT site FROM plain GROUP BY site
                   ORDER BY count(*) DESC, site LIMIT {MAX_SITES})
         SELECT CASE WHEN contrast IN (FROM contrasts) THEN contrast ELSE '{OTHERS}' END AS contrast,
                CASE WHEN site IN (FROM sites) THEN site ELSE '{OTHERS}' END AS site,
-               status, CASE WHEN status = 'ok' THEN rating END AS rating, flag,
+               status, CASE WHEN status = 'ok' THEN rating END AS rating, flag, by_score,
                CASE WHEN status = 'ok' THEN score END AS score
         FROM plain
         """  # noqa: S608
@@ -177,6 +181,7 @@ def _groups(connection: duckdb.DuckDBPyConnection, site: str) -> list[Group]:
         [f"count(*) FILTER (status = '{key}') AS {quoted(key)}" for key in STATUSES]
         + [f"count(*) FILTER (rating = '{key}') AS {quoted(key)}" for key in RATINGS]
         + ["count(*) FILTER (flag) AS flagged", "count(*) AS rows"]
+        + ["count(*) FILTER (status = 'ok' AND by_score) AS by_threshold"]
     )
     rows = records(
         connection,

@@ -7,14 +7,14 @@ docs/learned_methods.md.
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mriqa.files import TEMPORARY_MARK
+from mriqa.files import TEMPORARY_MARK, write_parquet
 from mriqa.run.learned import MADE_FROM
 from mriqa.training.model_files import damage_of_model, read_object, sha256_of
 
@@ -23,6 +23,13 @@ FOLDERS = ("training", "models", "references", "embeddings", "scores")
 
 EMBEDDINGS = "embeddings/*/*"
 SCORES = "scores/*"
+COPIES = "copies.safetensors"
+"""Features of simulated copies: only training reads them, so nothing else makes them anew."""
+ROWS = (
+    "models/*/*/rounds.parquet",
+    "models/*/*/second_look.parquet",
+    "training/*/*/stages/*/round-*.parquet",
+)
 
 
 def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, str]) -> list[str]:
@@ -43,8 +50,8 @@ def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, st
             said.append(f"{folder / 'bank'}: {what}; the bank will be built anew")
     if forgotten := forget_withdrawn(results, set(models.values())):
         said.append(
-            f"removed {forgotten} banks and files of embeddings of models that are not in use, "
-            "as they held subjects who withdrew"
+            f"removed or cleaned {forgotten} banks, files of embeddings and lists of labels, as "
+            "they held subjects who withdrew"
         )
     return said
 
@@ -95,9 +102,13 @@ def forget_withdrawn(results: Path, wanted: Collection[str]) -> int:
         for path in results.glob("models/*/*/bank/bank.json")
         if path.parent.parent.name not in wanted and banked_series(path) & withdrawn
     ]
-    for path in (*caches, *banks):
+    copies = [
+        path for path in results.glob(f"{EMBEDDINGS}/{COPIES}") if embedded_series(path) & withdrawn
+    ]
+    gone = {*caches, *banks, *copies}
+    for path in gone:
         remove(path)
-    return len(caches) + len(banks)
+    return len(gone) + sum(forget_rows(results, withdrawn))
 
 
 def embedded_series(path: Path) -> set[str]:
@@ -122,6 +133,22 @@ def banked_series(path: Path) -> set[str]:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return set()
+
+
+def forget_rows(results: Path, withdrawn: Collection[str]) -> Iterator[bool]:
+    """Take the rows of `withdrawn` series out of what says how labels were doubted; True for
+    each table that had any. Pinned lists stay: a model's id follows from them."""
+    gone = pa.array(sorted(withdrawn), pa.string())
+    for pattern in ROWS:
+        for path in results.glob(pattern):
+            try:
+                table = pq.ParquetFile(path).read()
+                theirs = pc.is_in(table["series_id"], value_set=gone)
+            except (pa.ArrowException, OSError, KeyError):
+                continue  # whoever reads it says so
+            if pc.any(theirs).as_py():
+                write_parquet(path, table.filter(pc.invert(theirs)))
+                yield True
 
 
 def withdrawn_series(results: Path) -> set[str]:

@@ -1,7 +1,8 @@
 """SQL over a results folder with DuckDB."""
 
+import json
 import re
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import cast
@@ -17,11 +18,14 @@ _BESIDE = {
     "label_problems": "labels/problems.parquet",
 }
 """Views of files that are not in `tables/`, where they are there."""
+_OF_MODELS = {"label_rounds": "rounds.parquet", "second_look": "second_look.parquet"}
+"""Views of what the model that rated has left in its folder: of series that are still in use."""
 _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 def connect(results: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with views of all tables, of the cohort, the labels, and problems.
+    """A DuckDB connection with views of all tables, of the cohort, the labels, and problems; of
+    the rounds in which the model's labels were doubted, and of those worth a second look.
 
     The connection is in memory. Raises UserError where there are
     no tables, or one is damaged.
@@ -42,7 +46,31 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
     for name, file in _BESIDE.items():
         if (results / file).is_file():
             _view(connection, name, f"{_literal(results)}/{file}", again="`mriqa index CONFIG`")
+    for folder in _models_that_rated(connection, results):
+        for name, file in _OF_MODELS.items():
+            _view_of_model(connection, name, folder / file)
     return connection
+
+
+def _models_that_rated(connection: duckdb.DuckDBPyConnection, results: Path) -> list[Path]:
+    """Folders of the models behind the tables."""
+    newest = "SELECT methods FROM runs ORDER BY finished DESC LIMIT 1"
+    try:
+        row = connection.execute(newest).fetchone()
+        methods = json.loads(row[0]) if row and row[0] else {}
+    except (duckdb.Error, ValueError):
+        return []
+    return [results / "models" / method / str(model) for method, model in methods.items()]
+
+
+def _view_of_model(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """The rows of series that are in use; no view where the file is missing or damaged: it is not
+    for a question about the tables to fail by it."""
+    known = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+    if path.is_file() and "cohort" in known:
+        in_use = "SELECT series_id FROM cohort WHERE excluded_by IS NULL"
+        with suppress(UserError):
+            _view(connection, name, _literal(path), where=f" WHERE series_id IN ({in_use})")
 
 
 def _literal(path: Path) -> str:
@@ -52,12 +80,12 @@ def _literal(path: Path) -> str:
 
 def _view(
     connection: duckdb.DuckDBPyConnection, name: str, pattern: str, options: str = "",
-    again: str = "`mriqa merge`",
+    again: str = "`mriqa merge`", where: str = "",
 ) -> None:  # fmt: skip
     quoted = pattern.replace("'", "''")
     source = f"read_parquet('{quoted}'{options})"
     try:
-        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608  # ours
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}{where}")  # noqa: S608  # ours
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{name}: {reason}; run {again} again") from None
