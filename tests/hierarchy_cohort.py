@@ -58,8 +58,10 @@ class Labelled:
     def pin(self, section=LEARNING, *, retrain=False) -> str:
         """Pin series and labels; the model's id."""
         pin = pin_training(self.results, "hierarchy", section, retrain=retrain).path
-        pin_labels(self.results, "hierarchy", pin, retrain=retrain)
-        labels = read_pinned_labels(labels_path(pin))
+        labels = []
+        if section.asks_people:
+            pin_labels(self.results, "hierarchy", pin, retrain=retrain)
+            labels = read_pinned_labels(labels_path(pin))
         also = learned_also(section, labels, RATING.stratum)
         pinned = read_pinned(pin_path(self.results, "hierarchy", section))
         return model_id("hierarchy", section_json(section.identity), pinned, FORMAT_VERSION, also)

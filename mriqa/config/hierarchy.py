@@ -19,10 +19,10 @@ class RoundsSection(Section):
         description="Each label is judged by a network that has not seen its subject.",
     )
     keep_from: Fraction = Field(
-        0.7, description="A label is kept if its class is the likeliest and has this probability."
+        0.4, description="A label is kept if its class is the likeliest and has this probability."
     )
     change_from: Fraction = Field(
-        0.9,
+        0.7,
         description="Probability from which another class takes a label's place, and from which an "
         "unlabelled item enters.",
     )
@@ -103,7 +103,8 @@ class SimulatedSection(Section):
     trusted: Path | None = Field(
         None,
         description="TSV with series_id and, where wanted, volume: scans known to be good. Without "
-        "it the metrics propose a list, references/hierarchy.tsv in the results, for you to edit.",
+        "it the metrics propose a list, references/hierarchy.tsv in the results: copy, edit and "
+        "name it here, and another model is trained.",
     )
     proposed: int = Field(40, ge=2, description="Trusted volumes proposed a stratum.")
     families: tuple[ArtifactFamily, ...] = Field(
@@ -138,6 +139,11 @@ class LearningSection(Section):
         ge=2,
         description="A stratum of fewer subjects is neither learned nor rated.",
     )
+    min_accuracy: Fraction = Field(
+        0.5,
+        description="Balanced accuracy on validation volumes (chance is 0.33) below which there "
+        "are probabilities but no ratings: SimCLR or the metrics rate.",
+    )
     slices: SliceStageSection = SliceStageSection()
     volumes: VolumeStageSection = VolumeStageSection()
 
@@ -151,6 +157,11 @@ class LearningSection(Section):
         """What decides what is learned, wherever files lie: the content of lists counts apart."""
         simulated = self.simulated.model_copy(update={"trusted": None})
         return self.model_copy(update={"simulated": simulated})
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether what raters said is learned from."""
+        return self.labels != "simulated"
 
     @property
     def simulates(self) -> bool:

@@ -81,5 +81,5 @@ def _pins(learned: Learned, method: str, retrain: bool) -> Iterator[Pin | LabelP
     learning = learned.learning(method)
     series = pin_training(learned.results, method, learning, retrain=retrain)
     yield series
-    if isinstance(learning, LearningSection):
+    if isinstance(learning, LearningSection) and learning.asks_people:
         yield pin_labels(learned.results, method, series.path, retrain=retrain)

@@ -161,7 +161,7 @@ class Learned:
     def _labels_pins(self, method: str) -> list[Path]:
         """Where the labels that a method learns from are, or will be."""
         learning = self.learning(method)
-        if isinstance(learning, LearningSection) and method in self._pins:
+        if isinstance(learning, LearningSection) and learning.asks_people and method in self._pins:
             return [labels_path(self._pins[method])]
         return []
 
@@ -170,7 +170,9 @@ class Learned:
         learning = self.learning(method)
         if not isinstance(learning, LearningSection):
             return ()
-        labels = _pinned_labels(*_state(self._labels_pins(method)[0]))
+        labels = [
+            one for path in self._labels_pins(method) for one in _pinned_labels(*_state(path))
+        ]
         return learned_also(learning, labels, self.config.rating.stratum)
 
     def model_ids(self) -> dict[str, str]:

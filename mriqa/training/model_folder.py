@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import safetensors.torch
 from torch import Tensor, nn
 
 from mriqa import __version__
 from mriqa.errors import UserError
-from mriqa.files import replacing_folder, write_json
+from mriqa.files import replacing_folder, write_json, write_parquet
 from mriqa.training.model_files import CONFIG, METRICS, PROVENANCE, WEIGHTS, sha256_of
 
 _LIBRARIES = ("torch", "monai", "numpy", "safetensors")
@@ -85,10 +86,11 @@ def write_model(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     origin: Origin,
+    tables: Mapping[str, pa.Table] | None = None,
 ) -> None:
     """Write `module` and what describes it, in place of the model that may be there.
 
-    `config` and `metrics` are written as JSON (no NaN).
+    `config` and `metrics` are written as JSON (no NaN); `tables` by the names of their files.
     """
     with replacing_folder(folder) as temporary:
         weights = {
@@ -96,6 +98,8 @@ def write_model(
         }
         # save_file would make a file that its owner alone may read
         (temporary / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+        for name, table in (tables or {}).items():
+            write_parquet(temporary / name, table)
         write_json(temporary / CONFIG, dict(config))
         write_json(temporary / METRICS, dict(metrics))
         write_json(temporary / PROVENANCE, _provenance(origin, config, temporary / WEIGHTS))

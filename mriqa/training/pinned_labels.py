@@ -7,6 +7,7 @@ asked for first. Labels that are given or taken back later retrain nothing, unle
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,8 @@ class PinnedLabel:
 class LabelPin:
     """Pinned labels; `n_now` are there by now, `written` if this call pinned them.
 
-    As a string: `hierarchy: 132 labels to learn from (…), pinned before; 40 more are there now:
-    training.retrain: true learns from them`.
+    As a string: `hierarchy: 132 labels to learn from (…), pinned before; by now there are 172,
+    which training.retrain: true would learn from`.
     """
 
     method: str
@@ -84,8 +85,7 @@ def pin_labels(results: Path, method: str, pin: Path, *, retrain: bool) -> Label
     path = labels_path(pin)
     old, now = read_if_sound(path, SCHEMA), usable_labels(results)
     if old is not None and (not retrain or old.equals(now)):
-        is_current = _named(old) == _named(now)
-        return LabelPin(method, path, old.num_rows, now.num_rows, is_current, written=False)
+        return LabelPin(method, path, old.num_rows, now.num_rows, old.equals(now), written=False)
     remove_leftovers(path.parent, path.name)
     write_parquet(path, now)
     return LabelPin(method, path, now.num_rows, now.num_rows, is_current=True, written=True)
@@ -120,6 +120,25 @@ def read_pinned_labels(path: Path) -> list[PinnedLabel]:
     ]
 
 
+def of_files_now(results: Path, labels: Sequence[PinnedLabel]) -> list[PinnedLabel]:
+    """Those of `labels` whose series' files are still what they were; others are told and left out:
+    a replaced file does not inherit its labels."""
+    cohort = read_cohort(results / "cohort.parquet")
+    names = ("series_id", "size_bytes", "mtime_ns")
+    now = {row[0]: row[1:] for row in zip(*(cohort[n].to_pylist() for n in names), strict=True)}
+    kept = [
+        one
+        for one in labels
+        if now.get(one.label.target.series_id) == (one.size_bytes, one.mtime_ns)
+    ]
+    if len(kept) < len(labels):
+        sys.stderr.write(
+            f"training: {len(labels) - len(kept)} of {len(labels)} pinned labels are left out: "
+            "their series were replaced or have vanished since\n"
+        )
+    return kept
+
+
 def labels_digest(labels: Sequence[PinnedLabel]) -> str:
     """Stands for who said what of which files (not for the shards that they are stored in)."""
     rows = [
@@ -135,9 +154,9 @@ def learned_also(
     """What a model of the hierarchy depends on beside its section and series (`model_id`): labels,
     what makes a stratum, and the content of a list of trusted volumes that a person named.
 
-    Of a proposed list the content does not count: it is made from the pinned cohort.
+    Of a proposed list the content does not count: a model has its id before there is one.
     """
-    given = "" if section.labels == "simulated" else labels_digest(labels)
+    given = labels_digest(labels) if section.asks_people else ""
     trusted = section.simulated.trusted if section.simulates else None
     return given, json.dumps(list(stratum)), "" if trusted is None else _sha256(trusted)
 
@@ -149,8 +168,3 @@ def _sha256(path: Path) -> str:
         raise UserError(
             f"hierarchy.learning.simulated.trusted: {path} cannot be read ({error})"
         ) from None
-
-
-def _named(table: pa.Table) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = table.select(list(_OF_LABEL)).to_pylist()
-    return rows

@@ -41,13 +41,14 @@ def test_each_target_has_its_own_consensus():
     assert [(one.target.volume, one.rating) for one in found] == [(0, "pass"), (1, "fail")]
 
 
-def given_of(shares, weights=None, subjects=None):
+def given_of(shares, weights=None, subjects=None, copies=()):
     n = len(shares)
     return Given(
         [Target(f"a{number}", 0, None) for number in range(n)],
         np.array(subjects or [f"s{number}" for number in range(n)]),
         np.array(shares, float),
         np.array(weights or [1.0] * n),
+        copies,
     )
 
 
@@ -61,6 +62,33 @@ def test_shares_that_are_none_are_refused():
         given_of([[0.5, 0.1, 0]])
     with pytest.raises(ValueError, match="other numbers"):
         given_of([[1, 0, 0]], weights=[1.0, 2.0])
+
+
+def test_labels_of_copies_are_sure_and_of_scans_are_not():
+    shares = [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]]
+    found = given_of(shares, copies=(None, 0, 1, 7))
+    assert found.sure.tolist() == [False, True, False, True]  # copy 1 has no label
+    assert list(found.copy_numbers) == [None, 0, 1, 7]
+    scans = given_of(shares)
+    assert (scans.sure.tolist(), list(scans.copy_numbers)) == ([False] * 4, [None] * 4)
+
+
+def test_numbers_of_copies_are_those_of_all_items():
+    with pytest.raises(ValueError, match="numbers of copies"):
+        given_of([[1, 0, 0], [0, 0, 1]], copies=(None,))
+
+
+def test_a_copy_is_judged_by_the_network_that_has_not_seen_its_source():
+    """A copy of an unlabelled scan makes its subject a labelled one."""
+    given = given_of([[0, 0, 0], [0, 0, 1], [0, 0, 0]], subjects=["s0", "s0", "s1"],
+                     copies=(None, 0, None))  # fmt: skip
+    lesson = first_lesson(given, 2, 0)
+    assert lesson.folds[0] == lesson.folds[1]
+    probabilities = np.random.default_rng(0).random((2, 3, 3))
+    found = out_of_fold(probabilities, lesson, given)
+    for row in (0, 1):
+        np.testing.assert_array_equal(found[row], probabilities[lesson.folds[row], row])
+    np.testing.assert_allclose(found[2], probabilities[:, 2].mean(axis=0))
 
 
 def test_the_first_lesson_is_all_that_was_given():

@@ -73,6 +73,40 @@ def test_the_order_of_items_changes_nothing(seed):
     assert one.changed == pytest.approx(two.changed)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 4))
+def test_sure_labels_are_kept_and_the_others_decided_as_if_these_were_certain(seed, cap):
+    probabilities, labels = items(seed)
+    sure = (labels != UNLABELLED) & (np.random.default_rng(seed + 1).random(len(labels)) < 0.4)
+    rules = RoundsSection(cap=cap)
+    certain = [
+        np.eye(3)[label] if own else p
+        for p, label, own in zip(probabilities, labels, sure, strict=True)
+    ]
+    found = decide(probabilities, labels, labels, rules, sure)
+    actions = [ACTIONS[number] for number in found.actions]
+    expected = slowly(np.array(certain), labels, rules)
+    assert list(zip(actions, found.classes.tolist(), strict=True)) == expected
+    assert {actions[row] for row in np.flatnonzero(sure)} <= {Action.KEPT}
+    np.testing.assert_array_equal(found.classes[sure], labels[sure])
+
+
+def test_without_sure_labels_none_is():
+    probabilities, labels = items(3)
+    one = decide(probabilities, labels, labels, RULES)
+    two = decide(probabilities, labels, labels, RULES, np.zeros(len(labels), dtype=bool))
+    np.testing.assert_array_equal(one.actions, two.actions)
+
+
+def test_a_class_of_sure_labels_alone_is_never_lost():
+    """Whatever the networks think of simulated copies, no class of theirs can end the rounds."""
+    wrong = np.array([[0.01, 0.98, 0.01]] * 3)
+    labels = np.array([0, 1, 2])
+    found = decide(wrong, labels, labels, RULES, np.array([True, True, True]))
+    assert found.lost(labels) == []
+    assert decide(wrong, labels, labels, RULES).lost(labels) == [0, 2]
+
+
 def test_a_contradicted_label_is_changed_only_by_a_sure_prediction():
     probabilities = np.array([[0.95, 0.05, 0], [0.8, 0.2, 0], [0.2, 0.8, 0], [0.4, 0.6, 0]])
     found = decide(probabilities, np.array([1, 1, 1, 1]), np.array([1, 1, 1, 1]), RULES)

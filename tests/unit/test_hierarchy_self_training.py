@@ -9,9 +9,9 @@ from training_workers import with_workers
 
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.bags import Bags
-from mriqa.methods.hierarchy.lesson import first_lesson
+from mriqa.methods.hierarchy.lesson import Given, first_lesson
 from mriqa.methods.hierarchy.rounds import UNLABELLED
-from mriqa.methods.hierarchy.self_training import PROBABILITIES, self_train
+from mriqa.methods.hierarchy.self_training import PROBABILITIES, SCHEMA, all_rounds, self_train
 from mriqa.methods.hierarchy.stage import (
     StageLearner,
     StageTask,
@@ -199,6 +199,78 @@ def test_labels_that_cannot_be_learned_end_it_with_what_was_given(tmp_path, caps
     said = capsys.readouterr().err
     assert "round 1 confirms no label of" in said
     assert "ends with what was learned from before" in said
+
+
+class Contrary:
+    """Networks that contradict every label, most of all the true ones; counts its fits."""
+
+    def __init__(self, given):
+        self.fits, self.given = 0, given
+
+    def fit(self, lesson, folder):
+        self.fits += 1
+        rng = np.random.default_rng(self.fits)
+        n = len(self.given.targets)
+        wrong = (self.given.classes + rng.integers(1, 3, n)) % 3
+        one = 0.96 * np.eye(3)[wrong] + 0.04 / 3
+        return np.repeat(one[None], int(lesson.folds.max()) + 1, axis=0)
+
+
+def with_copies(n=24, first=0):
+    """Scans, labelled and not, and copies of every third of them."""
+    scans = volumes(n=n, labelled=0.6).given
+    rows = np.concatenate([np.arange(n), np.arange(0, n, 3), np.arange(0, n, 3)])
+    numbers = [None] * n + [first] * (n // 3) + [first + 1] * (n // 3)
+    shares = np.eye(3)[np.arange(len(rows)) % 3]
+    shares[:n] = scans.shares
+    weights = np.full(len(rows), 0.5)
+    weights[:n] = scans.weights
+    targets = [scans.targets[row] for row in rows]
+    return Given(targets, scans.subjects[rows], shares, weights, tuple(numbers))
+
+
+LOOSE = SECTION.rounds.model_copy(update={"most": 3, "stop_share": 0.0})
+
+
+def test_the_labels_of_copies_are_neither_dropped_nor_changed(tmp_path):
+    given = with_copies()
+    outcome = self_train(Contrary(given), given, LOOSE, 0, tmp_path)
+    assert len(outcome.rounds) == 3
+    is_copy = np.array(given.copy_numbers) != None  # noqa: E711  # of every item
+    for number in range(1, 4):
+        rows = pq.read_table(tmp_path / f"round-{number}.parquet").to_pylist()
+        assert [row["copy"] for row in rows] == list(given.copy_numbers)
+        copies = [row for row in rows if row["copy"] is not None]
+        assert len(copies) == is_copy.sum() > 0
+        assert all(row["action"] == "kept" for row in copies)
+        assert all(row["used"] == row["given"] for row in copies)
+        scans = [row for row in rows if row["copy"] is None and row["given"] is not None]
+        assert {row["action"] for row in scans} == {"relabelled"}
+    np.testing.assert_array_equal(outcome.lesson.targets[is_copy], given.shares[is_copy])
+    assert (outcome.lesson.weights[is_copy] == 0.5).all()
+
+
+def test_what_is_there_of_these_copies_is_not_trained_again_and_of_others_is(tmp_path):
+    given = with_copies()
+    first = Contrary(given)
+    outcome = self_train(first, given, LOOSE, 0, tmp_path)
+    again = Contrary(given)
+    same = self_train(again, given, LOOSE, 0, tmp_path)
+    assert (first.fits, again.fits) == (3, 0)
+    assert same.lesson.digest == outcome.lesson.digest
+    other = Contrary(with_copies(first=5))
+    self_train(other, other.given, LOOSE, 0, tmp_path)
+    assert other.fits == 3
+
+
+def test_the_rounds_of_a_stage_are_told_in_one_table(tmp_path):
+    given = with_copies()
+    outcome = self_train(Contrary(given), given, LOOSE, 0, tmp_path)
+    table = all_rounds("slice", tmp_path, outcome)
+    assert set(table["level"].to_pylist()) == {"slice"}
+    n = len(given.targets)
+    assert table["round"].to_pylist() == [1] * n + [2] * n + [3] * n
+    assert table.schema.names[1:] == SCHEMA.names
 
 
 @pytest.mark.parametrize("other", [volumes(n=36), volumes(n=30, seed=1)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hierarchy_pieces import label, write_ratings
 
 from mriqa.cohort.manifest import COHORT_SCHEMA
 from mriqa.config import check_config
@@ -183,7 +184,7 @@ def test_a_trusted_list_is_used_and_nothing_proposed(root: Path) -> None:
     assert learned.unlisted() == []
     assert learned.reference_list("simclr") == root / "mine.tsv"
     assert learned.reference_shards("simclr") == ["shard-00001"]
-    assert json.loads(learned.settings("simclr", "reference"))["trusted"] == str(root / "mine.tsv")
+    assert json.loads(learned.settings("simclr", "trusted"))["trusted"] == str(root / "mine.tsv")
 
 
 def test_a_corrected_person_makes_the_rating_of_its_shard_due(root: Path) -> None:
@@ -246,3 +247,179 @@ def test_what_is_learned_makes_nothing_due_of_another_cohorts_model(root: Path) 
     changed = {"simclr": {**changed["simclr"], "pretraining": {"gamma": 0.5}}}
     learned = learned_of(root, **changed)
     assert (learned.unpinned(), learned.model_id("simclr")) == ([], before)
+
+
+BOTH = {"methods": ["simclr", "hierarchy"]}
+ALONE = {"methods": ["hierarchy"]}
+RATED = [label("c_sub-1", None, None, "fail"), label("c_sub-7", 0, None, "pass")]
+
+
+@pytest.fixture
+def rated(root: Path) -> Path:
+    """Two more series, of which one is held out and labelled; both methods are pinned."""
+    held = row(7, split="test", shard=9)
+    write_cohort(root, [*(row(number) for number in range(6)), row(6, shard=8), held])
+    write_ratings(root / "r", RATED)
+    pinned(root, **BOTH)
+    return root
+
+
+def hierarchy(**learning: Any) -> dict[str, Any]:
+    return {**ALONE, "hierarchy": {"learning": learning}}
+
+
+def identity(root: Path, **changed: Any) -> str:
+    """Of the hierarchy's model, pinned if it is not yet."""
+    return pinned(root, **(ALONE | changed)).model_id("hierarchy")
+
+
+def train_it(root: Path, **changed: Any) -> None:
+    """As far as planning looks at it."""
+    folder = root / "r" / learned_of(root, **(ALONE | changed)).model("hierarchy")
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text("{}")
+
+
+def test_a_method_without_a_bank_is_due_until_its_model_is_there(rated: Path) -> None:
+    learned = learned_of(rated, **BOTH)
+    assert learned.methods == ("simclr", "hierarchy")
+    assert (learned.banked, learned.unbanked()) == (("simclr",), ["simclr"])
+    assert learned.unpinned() == []
+    assert learned.untrained() == ["hierarchy"]
+    train_it(rated)
+    assert learned_of(rated, **ALONE).untrained() == []
+    assert learned_of(rated, **ALONE).unbanked() == []
+
+
+def test_what_judges_is_the_bank_or_the_model_itself(rated: Path) -> None:
+    learned = learned_of(rated, **BOTH)
+    simclr, own = (learned.model_id(one) for one in learned.methods)
+    assert learned.judge("simclr") == Path("models", "simclr", simclr, "bank", "made_from.json")
+    assert learned.judge("hierarchy") == Path("models", "hierarchy", own, "provenance.json")
+    assert learned.model_ids() == {"simclr": simclr, "hierarchy": own}
+    assert own.startswith("hierarchy-")
+
+
+@pytest.mark.parametrize("gone", [f"hierarchy-{'?' * 12}.parquet", "hierarchy-*-labels.parquet"])
+def test_series_and_labels_are_both_pinned_or_nothing_is(rated: Path, gone: str) -> None:
+    (path,) = (rated / "r" / "training").glob(gone)
+    path.unlink()
+    learned = learned_of(rated, **BOTH)
+    assert learned.unpinned() == ["hierarchy"]
+    assert "hierarchy" in learned.untrained()
+    assert list(learned.model_ids()) == ["simclr"]
+    assert pinned(rated, **BOTH).unpinned() == []
+
+
+def test_labels_of_held_out_subjects_are_learned_from_where_they_lie(rated: Path) -> None:
+    learned = learned_of(rated, **BOTH)
+    names = [f"shard-0000{number}" for number in (0, 1, 2, 8, 9)]
+    assert learned.training_shards("hierarchy") == names
+    assert "shard-00009" not in learned.training_shards("simclr")
+    assert (learned.needs_scores("hierarchy"), learned.needs_scores("simclr")) == (True, False)
+
+
+def test_labels_given_later_are_another_model_only_when_asked_for(rated: Path) -> None:
+    before = identity(rated)
+    write_ratings(rated / "r", [*RATED, label("c_sub-2", None, None, "fail")])
+    assert identity(rated) == before
+    after = identity(rated, training={"retrain": True})
+    assert after != before
+    assert identity(rated) == after
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rating": {"stratum": ["contrast"]}},
+        hierarchy(labels="simulated"),
+        hierarchy(unlabelled=7),
+        hierarchy(init="random"),
+        hierarchy(pretraining={"seed": 3}),
+        hierarchy(simulated={"copies": 2}),
+        hierarchy(volumes={"seed": 1}),
+        hierarchy(slices={"rounds": {"folds": 3}}),
+    ],
+)
+def test_what_is_learned_from_is_another_model(rated: Path, changed: dict[str, Any]) -> None:
+    assert identity(rated, **changed) != identity(rated)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rating": {"fail_below": 0.1}},
+        {"training": {"workers": 8, "launcher": "ray", "nodes": 2, "threads": 4}},
+        {"simclr": {"pretraining": {"gamma": 0.5}}},
+        BOTH,
+    ],
+)
+def test_how_it_is_learned_or_used_is_not(rated: Path, changed: dict[str, Any]) -> None:
+    assert identity(rated, **changed) == identity(rated)
+
+
+def test_of_a_trusted_list_the_content_is_learned_from_not_its_place(rated: Path) -> None:
+    (rated / "one.tsv").write_text("series_id\nc_sub-3\n")
+    (rated / "deep").mkdir()
+    (rated / "deep" / "two.tsv").write_text("series_id\nc_sub-3\n")
+    one = identity(rated, **hierarchy(simulated={"trusted": "one.tsv"}))
+    assert one != identity(rated)
+    two = hierarchy(simulated={"trusted": "deep/two.tsv"})
+    assert identity(rated, **two) == one
+    (rated / "deep" / "two.tsv").write_text("series_id\nc_sub-3\nc_sub-4\n")
+    assert identity(rated, **two) != one
+
+
+def test_a_job_reads_the_trusted_list_wherever_it_runs(rated: Path) -> None:
+    (rated / "mine.tsv").write_text("series_id\nc_sub-3\n")
+    changed = hierarchy(simulated={"trusted": "mine.tsv"})
+    learned = pinned(rated, **changed)
+    path = str(rated / "mine.tsv")
+    assert json.loads(learned.settings("hierarchy", "trusted"))["trusted"] == path
+    learning = json.loads(learned.settings("hierarchy", "learning"))
+    assert learning["simulated"]["trusted"] == path
+    assert learned.section_here("hierarchy").learning.simulated.trusted == Path(path)
+    assert learned.reference_list("hierarchy") == Path(path)
+    assert learned.reference_shards("hierarchy") == ["shard-00001"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "due"), [("given", []), ("simulated", ["hierarchy"]), ("both", ["hierarchy"])]
+)
+def test_volumes_to_trust_are_proposed_only_where_copies_of_them_are_learned_from(
+    rated: Path, labels: str, due: list[str]
+) -> None:
+    changed = hierarchy(labels=labels)
+    learned = pinned(rated, **changed)
+    assert learned.trusts("hierarchy") is bool(due)
+    assert learned.unlisted() == due
+    assert learned.unbanked() == []
+    (rated / "r" / "references" / "hierarchy.tsv").write_text(LIST)
+    assert learned_of(rated, **changed).unlisted() == []
+
+
+def test_a_list_of_ones_own_is_never_proposed_over(rated: Path) -> None:
+    (rated / "mine.tsv").write_text("series_id\nc_sub-3\n")
+    assert pinned(rated, **hierarchy(simulated={"trusted": "mine.tsv"})).unlisted() == []
+
+
+def test_methods_are_pinned_apart(rated: Path) -> None:
+    """And each has labels only if it learns from some."""
+    names = sorted(path.name for path in (rated / "r" / "training").glob("*.parquet"))
+    assert [name.partition("-")[0] for name in names] == ["hierarchy", "hierarchy", "simclr"]
+    assert sum(name.endswith("-labels.parquet") for name in names) == 1
+
+
+def test_another_cohorts_hierarchy_needs_neither_labels_nor_references(rated: Path) -> None:
+    folder = rated / "other"
+    folder.mkdir()
+    (folder / "provenance.json").write_text(json.dumps({"weights_sha256": "ab" * 32}))
+    changed = {**ALONE, "hierarchy": {"pretrained": "other"}}
+    learned = learned_of(rated, **changed)
+    assert learned.unpinned() == ["hierarchy"], "it is to be copied"
+    train_it(rated, **changed)
+    learned = learned_of(rated, **changed)
+    assert learned.model_id("hierarchy") == "hierarchy-" + "ab" * 6
+    assert (learned.unpinned(), learned.untrained(), learned.unlisted()) == ([], [], [])
+    assert learned.training_shards("hierarchy") == []
+    assert learned.trusts("hierarchy") is False

@@ -150,7 +150,7 @@ def test_nothing_of_who_withdrew_stays_in_models_that_are_not_in_use(results: Pa
     before = files(results)
     write_cohort(results, {"b": "withdrawn", "c": "contrast"})
     (said,) = tidy_results(results, SHARDS, MODELS)
-    assert said.startswith("removed 3 banks and files of embeddings")
+    assert said.startswith("removed or cleaned 3 banks, files of embeddings and lists of labels")
     gone = before - files(results)
     old = f"embeddings/simclr/{OLD}"
     assert gone == {

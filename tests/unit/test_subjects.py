@@ -1,14 +1,19 @@
 """A row a subject and session: the same whatever the order in which the volumes come."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mriqa.config import RatingSection
+from mriqa.rating.published import METHOD_SUBJECT_COLUMNS, SUBJECTS
 from mriqa.rating.score import diffusion_class
 from mriqa.rating.subjects import summarise_subjects
 from mriqa.tables.schemas import PERSON_COLUMNS
 
+SIMCLR = {"simclr": Path("no-model-is-read")}
 SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("subject", "session", "series_id")),
@@ -22,6 +27,9 @@ SCHEMA = pa.schema(
             pa.field(f"simclr_{name}", pa.float64())
             for name in ("s_hq", "s_lq", "margin", "margin_whitened")
         ),
+        *(pa.field(name, pa.string()) for name in ("hierarchy_rating", "b_class")),
+        pa.field("hierarchy_p_fail", pa.float64()),
+        pa.field("hierarchy_worst_slice", pa.int32()),
         pa.field("flag", pa.bool_()),
         *(
             pa.field(column.name, pa.float64() if column.kind == "float64" else pa.string())
@@ -35,11 +43,11 @@ def series(name, **values):
     return {"subject": "01", "series_id": name, "status": "ok", "volume": 0, **values}
 
 
-def summary(rows):
+def summary(rows, models=SIMCLR):
     table = pa.Table.from_pylist(
         [{name: row.get(name) for name in SCHEMA.names} for row in rows], schema=SCHEMA
     )
-    return summarise_subjects(table, RatingSection()).to_pylist()
+    return summarise_subjects(table, RatingSection(), models).to_pylist()
 
 
 def test_demographics_are_those_of_the_first_series_that_has_them():
@@ -145,3 +153,95 @@ def test_a_failed_check_of_the_metrics_flags_the_session_whatever_the_rating():
     broken = similar("a", 0.9, 0.5, volume=9, metrics_score=0.1, **doubt)
     (row,) = summary([*many, broken])
     assert (row["flag"], row["flag_reason"], row["rating"]) == (True, "ghosting", "pass")
+
+
+SCORE = {"pass": 0.9, "questionable": 0.6, "fail": 0.2}
+
+
+@pytest.fixture
+def models(tmp_path):
+    """SimCLR and a hierarchy whose sessions fail from 30% failed volumes on."""
+    fitted = {"rule": {"fail_from": 0.3, "pass_from": 0.8}}
+    (tmp_path / "config.json").write_text(json.dumps({"fitted": fitted}))
+    return {**SIMCLR, "hierarchy": tmp_path}
+
+
+def networks(volume, rating, **values):
+    """A volume that the hierarchy has rated."""
+    usual = {
+        "volume": volume, "hierarchy_rating": rating, "rating": rating, "flag": rating != "pass",
+        "rating_source": "hierarchy", "model_id": "hierarchy-1", "quality_score": SCORE[rating],
+        "hierarchy_p_fail": 1 - SCORE[rating], "hierarchy_worst_slice": 3, "b_class": "none",
+    }  # fmt: skip
+    return series("h", **(usual | values))
+
+
+def metrics(volume, score):
+    """One that only the metrics have rated."""
+    rating = "pass" if score >= 0.8 else "questionable" if score >= 0.4 else "fail"
+    return series("m", volume=volume, rating=rating, rating_source="metrics", quality_score=score,
+                  flag=rating != "pass", b_class="none")  # fmt: skip
+
+
+def test_where_the_hierarchy_rates_alone_its_rule_does(models):
+    """By the median score such a session would pass."""
+    rows = [networks(number, "fail" if number < 3 else "pass") for number in range(10)]
+    (row,) = summary(rows, models)
+    assert (row["rating"], row["hierarchy_rating"]) == ("fail", "fail")
+    assert (row["rating_source"], row["quality_score"], row["flag"]) == ("hierarchy", 0.9, True)
+    assert row["hierarchy_share_fail"] == pytest.approx(0.3)
+    assert row["hierarchy_usable"] == "none 7/10"
+    assert row["hierarchy_blamed"] == "h 0 (slice 3), h 1 (slice 3), h 2 (slice 3)"
+
+
+def test_where_the_hierarchy_rates_alone_it_may_be_milder_than_the_score(models):
+    """The median of scores of .75 is no pass, but all volumes of the session do."""
+    rows = [networks(number, "pass", quality_score=0.75) for number in range(4)]
+    (row,) = summary(rows, models)
+    assert (row["rating"], row["flag"]) == ("pass", False)
+
+
+@pytest.mark.parametrize(
+    ("own", "scores", "rating"),
+    [
+        (["fail"], [0.9, 0.9, 0.9], "fail"),  # the hierarchy's is the worse one
+        (["questionable"], [0.9, 0.9, 0.9], "questionable"),
+        (["pass"], [0.1, 0.1, 0.1], "fail"),  # the score's is
+        (["pass"], [0.9, 0.9, 0.9], "pass"),
+    ],
+)
+def test_of_a_mixed_session_the_worse_rating_counts(models, own, scores, rating):
+    rows = [networks(number, one) for number, one in enumerate(own)]
+    rows += [metrics(number, score) for number, score in enumerate(scores)]
+    (row,) = summary(rows, models)
+    assert (row["rating"], row["rating_source"]) == (rating, "mixed")
+    assert row["hierarchy_rating"] == own[0]
+    assert row["flag"] is (rating != "pass")
+
+
+def test_columns_of_a_method_that_did_not_rate_are_null(models):
+    declared = [one.name for own in METHOD_SUBJECT_COLUMNS.values() for one in own]
+    (row,) = summary([metrics(0, 0.9)], {})
+    assert row["rating"] == "pass"
+    assert [row[name] for name in declared] == [None] * len(declared)
+    (row,) = summary([metrics(0, 0.9)], models)
+    assert [row[name] for name in declared if name.startswith("hierarchy")] == [None] * 5
+    (row,) = summary([networks(0, "fail")], SIMCLR)
+    assert (row["hierarchy_rating"], row["rating"]) == (None, "fail")
+
+
+def test_each_session_has_its_own_columns_whether_it_has_a_name_or_none(models):
+    rows = [networks(0, "fail"), networks(0, "pass", session="2"), networks(0, "pass", subject="2")]
+    found = {(row["subject"], row["session"]): row for row in summary(rows, models)}
+    assert {key: row["hierarchy_rating"] for key, row in found.items()} == {
+        ("01", None): "fail", ("01", "2"): "pass", ("2", None): "pass",
+    }  # fmt: skip
+    assert [row["rating"] for row in found.values()] == ["fail", "pass", "pass"]
+    assert found["01", "2"]["hierarchy_blamed"] is None
+
+
+def test_the_columns_are_the_published_ones(models):
+    (row,) = summary([networks(0, "pass"), similar("a", 0.9, 0.5)], models)
+    written = {"schema_version", "run_id"}
+    assert {column.name for column in SUBJECTS} - written <= set(row)
+    assert (row["simclr_class"], row["model_id"]) == ("HQ", "hierarchy-1 simclr-1")

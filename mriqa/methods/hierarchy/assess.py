@@ -32,11 +32,13 @@ ENOUGH = 30
 
 @dataclass(frozen=True)
 class Fitted:
-    """Temperatures of the stages' probabilities, and the rule of subjects."""
+    """Temperatures of the stages' probabilities, the rule of subjects, and the balanced accuracy on
+    validation volumes; None where there are none."""
 
     slices: float = 1.0
     volumes: float = 1.0
     rule: SubjectRule = DEFAULT
+    accuracy: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As in a model's config.json."""
@@ -58,7 +60,8 @@ def fit(networks: Networks, material: Material) -> Fitted:
     volume_t = _temperature(volumes, held.volumes)
     classes = at_temperature(volumes, volume_t).argmax(axis=1)
     rule = fit_rule(*_sessions([held.items[row] for row in rows], classes[rows], held, rows))
-    return Fitted(_temperature(said, held.slices), volume_t, rule)
+    accuracy = balanced_accuracy(classes[rows], held.volumes.classes[rows]) if len(rows) else None
+    return Fitted(_temperature(said, held.slices), volume_t, rule, accuracy)
 
 
 def _temperature(probabilities: Floats, given: Given) -> float:
@@ -67,10 +70,9 @@ def _temperature(probabilities: Floats, given: Given) -> float:
 
 
 def judged_by(given: Given) -> NDArray[np.intp]:
-    """Rows with labels to be judged by: those of scans if there are ENOUGH, else of copies, too."""
-    labelled = given.classes != UNLABELLED
-    scans = labelled & np.array([copy is None for copy in given.copy_numbers], dtype=bool)
-    return np.flatnonzero(scans if np.count_nonzero(scans) >= ENOUGH else labelled)
+    """Rows to be judged by: those that people labelled if they are ENOUGH, else all with labels."""
+    enough = np.count_nonzero(given.said) >= ENOUGH
+    return np.flatnonzero(given.said if enough else given.classes != UNLABELLED)
 
 
 def _sessions(

@@ -64,6 +64,7 @@ class Bags:
     def padded(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """The items `rows` as float32 (n, z, d), zeros after their own slices, and (n, z) which
         slices are there."""
+        rows = np.asarray(rows, dtype=np.int64)
         counts = self.counts[rows]
         places = np.arange(counts.max())
         is_there = places[None] < counts[:, None]

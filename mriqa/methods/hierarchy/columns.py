@@ -20,7 +20,11 @@ PROBABILITY_COLUMNS = tuple(
     for rating in RATING_LEVELS
 )
 _RATING = Column(
-    "hierarchy_rating", "string", "The most probable of the three ratings.", levels=RATING_LEVELS
+    "hierarchy_rating",
+    "string",
+    "The most probable of the three ratings; NULL where validation subjects showed that the "
+    "networks tell them too badly.",
+    levels=RATING_LEVELS,
 )
 VOLUME_COLUMNS = (
     *PROBABILITY_COLUMNS,

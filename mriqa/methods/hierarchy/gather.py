@@ -46,11 +46,13 @@ def choose_items(
 
     Of training subjects all that are labelled or trusted, and `section.unlabelled` others of the
     pinned series, drawn by the seed; of validation and test subjects what is labelled or trusted.
+    What a person does not rate pass is not trusted, whoever lists it.
     Strata of too few training subjects are left out with a line on stderr.
     """
     cohort = _cohort_of(results, sources)
     labelled = {one.target[:2] for one in sources.labels}
-    trusted = {(one.series_id, one.volume) for one in sources.trusted}
+    pinned = {one.series_id for one in sources.pinned}
+    trusted = _undisputed(sources)
     found, others = dict[Wanted, Item](), dict[Wanted, Item]()
     for one in _measured(results, cohort, stratum):
         row, name = cohort[one.series_id], (one.series_id, one.volume)
@@ -62,11 +64,26 @@ def choose_items(
             found[wanted] = replace(item, rating=RATINGS[PASS])
         elif name in labelled or (one.series_id, None) in labelled:
             found[wanted] = item
-        elif row["split"] == TRAIN:
+        elif row["split"] == TRAIN and one.series_id in pinned:
             others[wanted] = item
-    drawn = sorted(others, key=lambda one: fixed_number(section.volumes.seed, "unlabelled", *one))
+    seed = section.volumes.seed
+    drawn = sorted(others, key=lambda one: fixed_number(seed, "unlabelled", *one[1:]))
     found |= {wanted: others[wanted] for wanted in drawn[: section.unlabelled]}
     return _of_known_strata(found, section.min_subjects)
+
+
+def _undisputed(sources: Sources) -> set[tuple[str, int]]:
+    """The trusted volumes that nobody rates worse than pass, nor their whole series."""
+    disputed = {
+        one.target[:2]
+        for one in sources.labels
+        if one.target.slice is None and one.rating != RATINGS[PASS]
+    }
+    return {
+        (one.series_id, one.volume)
+        for one in sources.trusted
+        if not {(one.series_id, one.volume), (one.series_id, None)} & disputed
+    }
 
 
 def _cohort_of(results: Path, sources: Sources) -> dict[str, dict[str, Any]]:

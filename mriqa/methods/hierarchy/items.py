@@ -89,7 +89,7 @@ def _with_simulated(
     shares[silent] = simulated[silent]
     weights[silent] = weight * simulated[silent].sum(axis=1)
     copies = tuple(one.copy for one in items)
-    return Given(said.targets, said.subjects, shares, weights, copies)
+    return Given(said.targets, said.subjects, shares, weights, copies, ~silent)
 
 
 def _one_hot(ratings: Sequence[str | None]) -> Floats:

@@ -19,7 +19,7 @@ class Given:
     `targets` and `subjects` (n) say what and whose the items are; `shares` (n, classes) how votes
     are divided among the ratings, zeros where there are none; `weights` (n) how much they count.
     `copies` (n): None for a scan itself, else the number of its simulated copy, whose label is
-    `sure`: nobody doubts it.
+    `sure`: nobody doubts it. `by_people` (n) says whose label a person gave; None: all of scans.
     """
 
     targets: Sequence[Target]
@@ -27,6 +27,7 @@ class Given:
     shares: Floats
     weights: Floats
     copies: Sequence[int | None] = ()
+    by_people: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for arrays of different lengths, or shares that are none."""
@@ -43,6 +44,14 @@ class Given:
     def copy_numbers(self) -> Sequence[int | None]:
         """Of every item (n)."""
         return self.copies or [None] * len(self.targets)
+
+    @cached_property
+    def said(self) -> NDArray[np.bool_]:
+        """Whose label (n) a person gave."""
+        labelled = self.shares.sum(axis=1) > 0
+        if self.by_people is not None:
+            return np.asarray(labelled & self.by_people)
+        return np.asarray(labelled & ~self.sure)
 
     @cached_property
     def sure(self) -> NDArray[np.bool_]:

@@ -17,10 +17,15 @@ MAD_TO_SD = 1.4826
 LEAST_SPREAD = 0.2
 """Of a feature in a stratum, as a part of its median spread over all strata: a feature that happens
 to be constant in a small stratum must not decide everything there."""
+LEAST_OF_SD = 1e-3
+"""A median deviation of less than this part of the standard deviation is none, as that of a feature
+which is 0 for most slices: then the latter counts."""
+LEAST_OF_CENTRE = 0.005
+"""The same as a part of its median: less is the rounding of bfloat16."""
 LIMIT = 10.0
 """Beyond, a feature says no more than that it is far off."""
 SLICES_A_STRATUM = 4000
-"""At most so many, evenly spread, are enough for a median."""
+"""At most so many are enough for a median."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,17 @@ def fit_levels(embeddings: Mapping[str, Sequence[VolumeEmbedding]]) -> Levels:
     strata = tuple(sorted(embeddings))
     levels = [_level(embeddings[name]) for name in strata]
     centre, spread = (np.stack(values) for values in zip(*levels, strict=True))
-    least = np.maximum(LEAST_SPREAD * np.median(spread, axis=0), 1e-6)
+    least = np.maximum(LEAST_SPREAD * np.median(spread, axis=0), LEAST_OF_CENTRE * np.abs(centre))
+    least = np.maximum(least, 1e-6)
     return Levels(strata, centre.astype(np.float32), np.maximum(spread, least).astype(np.float32))
 
 
 def _level(volumes: Sequence[VolumeEmbedding]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     slices = np.concatenate([one.slices[one.is_body] for one in volumes]).astype(np.float32)
-    step = -(-len(slices) // SLICES_A_STRATUM)
-    kept = slices[::step]
+    # drawn: every nth slice would always be from the same places of volumes of equal depth
+    drawn = np.random.default_rng(0).permutation(len(slices))[:SLICES_A_STRATUM]
+    kept = slices[np.sort(drawn)]
     centre = np.median(kept, axis=0)
-    return centre, MAD_TO_SD * np.median(np.abs(kept - centre), axis=0)
+    spread = MAD_TO_SD * np.median(np.abs(kept - centre), axis=0)
+    deviation = kept.std(axis=0)
+    return centre, np.where(spread > LEAST_OF_SD * deviation, spread, deviation)

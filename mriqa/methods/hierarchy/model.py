@@ -1,9 +1,11 @@
 """The trained hierarchy as a model folder, and as what rates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -38,6 +40,12 @@ class Hierarchy:
     fitted: Fitted
     stratum_columns: tuple[str, ...]
     precision: str
+    min_accuracy: float
+
+    @property
+    def rates(self) -> bool:
+        """Whether its ratings are good enough to be given."""
+        return self.fitted.accuracy is None or self.fitted.accuracy >= self.min_accuracy
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,10 @@ class Trained:
     metrics: dict[str, Any]
 
 
-def write_hierarchy(folder: Path, trained: Trained, origin: Origin) -> None:
-    """Write the model folder."""
+def write_hierarchy(
+    folder: Path, trained: Trained, origin: Origin, tables: Mapping[str, pa.Table]
+) -> None:
+    """Write the model folder, with `tables` by the names of their files."""
     own, section = trained.hierarchy, trained.section
     config = {
         "method": METHOD,
@@ -63,7 +73,7 @@ def write_hierarchy(folder: Path, trained: Trained, origin: Origin) -> None:
         "fitted": own.fitted.to_json(),
     }
     module = _All(trained.encoder, own.networks, own.levels)
-    write_model(folder, module, config, trained.metrics, origin)
+    write_model(folder, module, config, trained.metrics, origin, tables)
 
 
 def read_hierarchy(folder: Path) -> Hierarchy:
@@ -85,4 +95,5 @@ def _hierarchy(model: ModelFolder) -> Hierarchy:
         Fitted.from_json(model.config["fitted"]),
         tuple(model.config["stratum_columns"]),
         str(model.config["precision"]),
+        section.min_accuracy,
     )

@@ -85,11 +85,11 @@ class HierarchyJudge:
         slices = np.full((len(embedding.is_body), len(RATINGS)), np.nan)
         slices[embedding.is_body] = at_temperature(said, own.fitted.slices)
         volume = at_temperature(rated, own.fitted.volumes)[0]
-        row = _volume_row(one, volume, slices)
+        row = _volume_row(one, volume, slices, rates=own.rates)
         return pa.concat_tables([row, _slice_rows(one, slices)]) if one.with_slices else row
 
 
-def _volume_row(one: Measured, p: Floats, slices: Floats) -> pa.Table:
+def _volume_row(one: Measured, p: Floats, slices: Floats, *, rates: bool) -> pa.Table:
     classes = np.where(np.isnan(slices[:, 0]), -1, np.nan_to_num(slices).argmax(axis=1))
     return table_of(
         SCORE_SCHEMA,
@@ -98,8 +98,8 @@ def _volume_row(one: Measured, p: Floats, slices: Floats) -> pa.Table:
             "volume": [one.volume],
             "stratum": [one.stratum],
             **_probabilities(p[None]),
-            "hierarchy_rating": [RATINGS[int(p.argmax())]],
-            "hierarchy_quality_score": [float(p @ QUALITY)],
+            "hierarchy_rating": [RATINGS[int(p.argmax())] if rates else None],
+            "hierarchy_quality_score": [float(p @ QUALITY) if rates else None],
             "hierarchy_worst_slice": [int(np.nanargmax(slices[:, FAIL]))],
             "hierarchy_n_slices_fail": [int(np.count_nonzero(classes == FAIL))],
         },

@@ -58,10 +58,11 @@ def _said(labels: Sequence[Label]) -> Mapping[Target, dict[str, str]]:
 
 
 def _votes(target: Target, said: Mapping[Target, dict[str, str]]) -> dict[str, str]:
-    own = said.get(target, {})
-    if target.slice is not None:
-        return own
-    return said.get(target._replace(volume=None), {}) | own
+    """Of every rater the nearest label; of slices only where somebody has looked at the slice."""
+    own, volume = said.get(target, {}), said.get(target._replace(slice=None), {})
+    if target.slice is not None and not own:
+        return {}
+    return said.get(target._replace(slice=None, volume=None), {}) | volume | own
 
 
 def _row(

@@ -39,6 +39,7 @@ from mriqa.methods.hierarchy.model import METHOD, Hierarchy, Trained
 from mriqa.methods.hierarchy.second_look import contested
 from mriqa.methods.hierarchy.self_training import all_rounds
 from mriqa.methods.hierarchy.stage import make_nets, settings_of
+from mriqa.training.journal import print_line
 from mriqa.training.launch import Job, Worker, choose_device, launch
 from mriqa.training.world import World
 
@@ -142,8 +143,21 @@ class Teaching:
         volumes.load_state_dict(weights)
         networks = Networks(slices.nets.cpu().eval(), volumes.eval())
         made = Hierarchy(
-            self.model_id, networks, levels, fit(networks, material), self.stratum, self.precision
+            self.model_id,
+            networks,
+            levels,
+            fit(networks, material),
+            self.stratum,
+            self.precision,
+            section.min_accuracy,
         )
+        if not made.rates:
+            print_line(
+                f"training: validation volumes are told with a balanced accuracy of "
+                f"{made.fitted.accuracy:.2f} only (hierarchy.learning.min_accuracy is "
+                f"{section.min_accuracy:g}): there will be probabilities, but others rate. More "
+                "labels or copies, or longer tuning, help"
+            )
         labels = material.labels
         doubts = [
             contested("volume", learnt.volumes, outcome.rounds[-1], labels),

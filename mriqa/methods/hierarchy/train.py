@@ -11,7 +11,6 @@ from torch import nn
 from mriqa.artifacts import Family
 from mriqa.config import LearningSection, RatingSection, TrainingSection, section_json
 from mriqa.errors import UserError
-from mriqa.files import write_parquet
 from mriqa.methods.hierarchy.gather import Sources
 from mriqa.methods.hierarchy.model import METHOD, write_hierarchy
 from mriqa.methods.hierarchy.teaching import Teaching
@@ -21,7 +20,13 @@ from mriqa.training.encoders import make_encoder
 from mriqa.training.journal import print_line
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, pinned_sha256, read_pinned
 from mriqa.training.model_folder import Origin
-from mriqa.training.pinned_labels import PinnedLabel, labels_path, learned_also, read_pinned_labels
+from mriqa.training.pinned_labels import (
+    PinnedLabel,
+    labels_path,
+    learned_also,
+    of_files_now,
+    read_pinned_labels,
+)
 from mriqa.training.pretraining import pretrain
 from mriqa.training.severity import Tuning, tune
 
@@ -48,7 +53,8 @@ def train(
     UserError if `model_id` is not that of all this, or nothing can be learned from.
     """
     pin = pin_path(results, METHOD, settings)
-    pinned, labels = read_pinned(pin), read_pinned_labels(labels_path(pin))
+    pinned = read_pinned(pin)
+    labels = read_pinned_labels(labels_path(pin)) if settings.asks_people else []
     check_id(model_id, settings, pinned, labels, rating)
     sources = _sources(results, settings, pinned, labels, rating)
     run_folder = results / "training" / METHOD / model_id
@@ -58,9 +64,8 @@ def train(
     folder = results / "models" / METHOD / model_id
     data = f"{pinned_sha256(pinned)} {' '.join(learned_also(settings, labels, rating.stratum))}"
     origin = Origin(model_id, data, settings.volumes.seed, FORMAT_VERSION)
-    write_hierarchy(folder, taught.trained, origin)
-    write_parquet(folder / ROUNDS, taught.rounds)
-    write_parquet(folder / SECOND_LOOK, taught.second_look)
+    tables = {ROUNDS: taught.rounds, SECOND_LOOK: taught.second_look}
+    write_hierarchy(folder, taught.trained, origin, tables)
     return folder
 
 
@@ -88,7 +93,7 @@ def _sources(
     labels: list[PinnedLabel],
     rating: RatingSection,
 ) -> Sources:
-    used = [one.label for one in labels] if settings.labels != "simulated" else []
+    used = [one.label for one in of_files_now(results, labels)]
     trusted: list[HqVolume] = []
     if settings.simulates:
         own = settings.simulated.trusted
