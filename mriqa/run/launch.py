@@ -26,6 +26,7 @@ from mriqa.run.retry import retry_passed
 from mriqa.run.summary import check_failed_fraction, describe_results
 from mriqa.run.tidy import tidy_results
 from mriqa.training.imported import imported_id
+from mriqa.training.pinned_labels import LabelPin
 
 POLL_S = 0.1
 STOP_PATIENCE_S = 20.0
@@ -152,7 +153,7 @@ def _prepare(config: Config, lock: RunLock) -> None:
     if indexed.labels is not None:
         say(f"index: {indexed.labels}")
     for pin in indexed.pins:
-        if pin.written:
+        if pin.written or (isinstance(pin, LabelPin) and not pin.is_current):
             say(f"index: {pin}")
     for sentence in said:
         say(sentence)

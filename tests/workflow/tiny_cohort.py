@@ -39,6 +39,22 @@ training: {checkpoint_every: 2}
 """
 """To be added to CONFIG: SimCLR, with as little training as there can be."""
 
+HIERARCHY = """\
+methods: [hierarchy]
+labels: [{kind: table, path: labels.tsv}]
+hierarchy:
+  learning:
+    init: random
+    tuning: {iterations: 2, batch: 4, view_px: 32}
+    simulated: {proposed: 3, copies: 2, families: [noise, dropout]}
+    min_subjects: 2
+    min_accuracy: 0
+    slices: {iterations: 20, batch: 64, channels: 4, rounds: {folds: 2, most: 2}}
+    volumes: {iterations: 20, batch: 8, channels: 4, rounds: {folds: 2, most: 2}}
+training: {checkpoint_every: 10}
+"""
+"""The hierarchy, with as little training as there can be."""
+
 STAGES = (
     "convert", "score", "train", "propose", "reference", "rate", "merge", "report", "evaluate",
 )  # fmt: skip
