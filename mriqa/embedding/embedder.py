@@ -1,8 +1,9 @@
 """Embeddings of stored volumes and of simulated copies: cached ones, or made with the encoder."""
 
 import hashlib
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mriqa.artifacts import Artifact
 from mriqa.config import TrainingSection
 from mriqa.embedding.cache import EmbeddingCache
-from mriqa.embedding.copies import simulate_copy
+from mriqa.embedding.copies import Volume, simulate_copy
 from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
 from mriqa.images.store import SeriesAttributes, StoredSeries
 
@@ -39,30 +40,49 @@ class Embedder:
             self._cache.put(key, state, found)
         return found
 
-    def embed_copy(
+    def embed_copies(
         self,
-        image: NDArray[np.float32],
+        image: Volume,
         attributes: SeriesAttributes,
         key: str,
-        artifact: Artifact,
+        artifacts: Sequence[Artifact],
         kept: NDArray[np.intp],
-    ) -> VolumeEmbedding:
-        """The embedding of the slices `kept` of a simulated copy of `image`.
+    ) -> Iterator[VolumeEmbedding]:
+        """The embeddings of the slices `kept` of simulated copies of `image`, one an artifact.
 
-        Raises SeriesError if there is none.
+        The next copy is simulated while the last is embedded. Raises SeriesError if there is none.
         """
-        drawn = hashlib.sha256(f"{artifact.to_json()} {kept.tolist()}".encode()).hexdigest()[:16]
-        key, state = f"{key} {drawn}", fingerprint(attributes)
-        found = self._cache.get(key, state)
-        if found is None:
-            copy = simulate_copy(image, attributes, artifact)
-            found = embed_volume(self.encoder, copy, Intensity.measured(copy, key), key, kept)
-            self._cache.put(key, state, found)
-        return found
+        drawn = [f"{one.to_json()} {kept.tolist()}" for one in artifacts]
+        keys = [f"{key} {hashlib.sha256(one.encode()).hexdigest()[:16]}" for one in drawn]
+        state = fingerprint(attributes)
+        found = [self._cache.get(one, state) for one in keys]
+        due = [one for one, known in zip(artifacts, found, strict=True) if known is None]
+        simulated = ahead(partial(simulate_copy, image, attributes), due)
+        for name, known in zip(keys, found, strict=True):
+            yield known or self._embedded(next(simulated), name, state, kept)
+
+    def _embedded(
+        self, copy: Volume, key: str, state: str, kept: NDArray[np.intp]
+    ) -> VolumeEmbedding:
+        made = embed_volume(self.encoder, copy, Intensity.measured(copy, key), key, kept)
+        self._cache.put(key, state, made)
+        return made
 
     def save(self) -> None:
         """Write the cache."""
         self._cache.save()
+
+
+def ahead(work: Callable[[Artifact], Volume], items: Sequence[Artifact]) -> Iterator[Volume]:
+    """`work` of each of `items`, in order: one is made by a thread while the last is looked at."""
+    with ThreadPoolExecutor(1, "simulate") as pool:
+        following: Future[Volume] | None = None
+        for item in items:
+            ready, following = following, pool.submit(work, item)
+            if ready is not None:
+                yield ready.result()
+        if following is not None:
+            yield following.result()
 
 
 def fingerprint(attributes: SeriesAttributes) -> str:

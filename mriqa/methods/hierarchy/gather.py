@@ -153,12 +153,14 @@ def _copies(
     image, attributes = stored.volume(item.volume), stored.attributes
     kept = np.arange(len(image))
     name = f"{item.series_id} {item.volume}"
-    drawn = draw_copies(
-        item.series_id, item.volume, image, attributes,
-        section.families, section.copies, section.seed,
+    drawn = list(
+        draw_copies(
+            item.series_id, item.volume, image, attributes,
+            section.families, section.copies, section.seed,
+        )
     )  # fmt: skip
-    for number, artifact in enumerate(drawn):
-        embedding = embedder.embed_copy(image, attributes, name, artifact, kept)
+    embeddings = embedder.embed_copies(image, attributes, name, drawn, kept)
+    for number, (artifact, embedding) in enumerate(zip(drawn, embeddings, strict=True)):
         affected = affected_slices(artifact)[embedding.is_body]
         yield (
             replace(

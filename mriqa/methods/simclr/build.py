@@ -116,11 +116,14 @@ def embed_reference(
     image, attributes = stored.volume(one.volume), stored.attributes
     kept = spread_over_body(clean.is_body, section.copy_slices)
     name = f"{one.series_id} {one.volume}"
-    drawn = draw_copies(
-        one.series_id, one.volume, image, attributes, section.families, section.copies, section.seed
-    )
-    for artifact in drawn:
-        copy = embedder.embed_copy(image, attributes, name, artifact, kept)
+    drawn = list(
+        draw_copies(
+            one.series_id, one.volume, image, attributes,
+            section.families, section.copies, section.seed,
+        )
+    )  # fmt: skip
+    copies = embedder.embed_copies(image, attributes, name, drawn, kept)
+    for artifact, copy in zip(drawn, copies, strict=True):
         named = replace(
             reference,
             order=fixed_number(section.seed, "order", one.series_id, one.volume, artifact.seed),
