@@ -37,6 +37,7 @@ LEARNING = LearningSection(
     tuning=TuningSection(iterations=3, batch=4, view_px=32),
     simulated=SimulatedSection(proposed=8, copies=3, families=("noise", "ghosting", "dropout")),
     min_subjects=4,
+    min_accuracy=0,
     slices=SliceStageSection(**STAGE, batch=64),
     volumes={**STAGE, "batch": 16},
 )

@@ -39,6 +39,7 @@ SELECT subject, session,
   first(flag_reason ORDER BY {_REASON_ORDER}) FILTER (flag) AS worst_reason,
   CASE WHEN count(DISTINCT rating_source) > 1 THEN 'mixed' ELSE min(rating_source) END
     AS rating_source,
+  bool_or(coalesce(rating_source, '') = 'hierarchy') AS by_hierarchy,
   string_agg(DISTINCT model_id, ' ' ORDER BY model_id) AS model_id,
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
@@ -71,7 +72,7 @@ def summarise_subjects(
         "flag": pa.array(flag, pa.bool_()),
         "flag_reason": table["worst_reason"],
     }
-    table = table.drop_columns(["any_flag", "worst_reason"])
+    table = table.drop_columns(["any_flag", "worst_reason", "by_hierarchy"])
     for name, values in columns.items():
         table = table.append_column(name, values)
     return table
@@ -103,9 +104,10 @@ def _with_methods(
 def _ratings(by_score: NDArray[np.object_], subjects: pa.Table) -> NDArray[np.object_]:
     """The ratings of sessions: by score, or the hierarchy's; see `summarise_subjects`."""
     own = np.asarray(subjects["hierarchy_rating"].to_pylist(), dtype=object)
+    counts = np.asarray(subjects["by_hierarchy"].to_pylist(), dtype=bool)
     source = np.asarray(subjects["rating_source"].to_pylist(), dtype=object)
     rating = by_score.copy()
-    for row in np.flatnonzero([one is not None for one in own]):
+    for row in np.flatnonzero(counts & np.array([one is not None for one in own], dtype=bool)):
         if source[row] == "hierarchy" or _worse(own[row], by_score[row]):
             rating[row] = own[row]
     return rating

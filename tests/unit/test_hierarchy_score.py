@@ -186,3 +186,12 @@ def test_a_model_says_the_same_when_it_is_read_again(tmp_path):
     )  # fmt: skip
     for seed in range(3):
         assert judged(found, volume(seed)) == judged(made, volume(seed))
+
+
+@pytest.mark.parametrize(("accuracy", "counts"), [(None, True), (0.5, True), (0.49, False)])
+def test_networks_that_validation_showed_to_tell_badly_say_it_but_do_not_count(accuracy, counts):
+    made = hierarchy()
+    made = replace(made, fitted=replace(made.fitted, accuracy=accuracy))
+    row = judged(made, volume(0))[0]
+    assert row["hierarchy_rating"] in RATINGS
+    assert (row["hierarchy_quality_score"] is not None) == counts

@@ -245,3 +245,12 @@ def test_the_columns_are_the_published_ones(models):
     written = {"schema_version", "run_id"}
     assert {column.name for column in SUBJECTS} - written <= set(row)
     assert (row["simclr_class"], row["model_id"]) == ("HQ", "hierarchy-1 simclr-1")
+
+
+def test_a_hierarchy_that_does_not_count_rates_no_session(models):
+    """Its volumes have ratings of its own, but others' scores."""
+    others = {"rating": "pass", "rating_source": "simclr", "quality_score": 0.9, "flag": False}
+    rows = [{**networks(number, "fail"), **others} for number in range(3)]
+    (row,) = summary(rows, models)
+    assert (row["hierarchy_rating"], row["rating"]) == ("fail", "pass")
+    assert row["rating_source"] == "simclr"

@@ -22,8 +22,7 @@ PROBABILITY_COLUMNS = tuple(
 _RATING = Column(
     "hierarchy_rating",
     "string",
-    "The most probable of the three ratings; NULL where validation subjects showed that the "
-    "networks tell them too badly.",
+    "The most probable of the three ratings.",
     levels=RATING_LEVELS,
 )
 VOLUME_COLUMNS = (
@@ -33,7 +32,8 @@ VOLUME_COLUMNS = (
         "hierarchy_quality_score",
         "float64",
         "1 - expected severity: 0.9 of pass, 0.6 of questionable, 0.2 of fail, by their "
-        "probabilities.",
+        "probabilities. NULL where validation subjects showed that the networks tell them too "
+        "badly: then others rate.",
         better="higher",
         bounds=(0, 1),
     ),

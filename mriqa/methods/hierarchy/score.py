@@ -98,7 +98,7 @@ def _volume_row(one: Measured, p: Floats, slices: Floats, *, rates: bool) -> pa.
             "volume": [one.volume],
             "stratum": [one.stratum],
             **_probabilities(p[None]),
-            "hierarchy_rating": [RATINGS[int(p.argmax())] if rates else None],
+            "hierarchy_rating": [RATINGS[int(p.argmax())]],
             "hierarchy_quality_score": [float(p @ QUALITY) if rates else None],
             "hierarchy_worst_slice": [int(np.nanargmax(slices[:, FAIL]))],
             "hierarchy_n_slices_fail": [int(np.count_nonzero(classes == FAIL))],

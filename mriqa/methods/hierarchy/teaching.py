@@ -155,8 +155,8 @@ class Teaching:
             print_line(
                 f"training: validation volumes are told with a balanced accuracy of "
                 f"{made.fitted.accuracy:.2f} only (hierarchy.learning.min_accuracy is "
-                f"{section.min_accuracy:g}): there will be probabilities, but others rate. More "
-                "labels or copies, or longer tuning, help"
+                f"{section.min_accuracy:g}): the hierarchy says what it thinks, but others "
+                "rate. More labels or copies, or longer tuning, help"
             )
         labels = material.labels
         doubts = [
