@@ -45,7 +45,8 @@ test: $(VENV)/.installed-test ## the tests, without the slow ones
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not slow and not cluster and not bench"
 
 test-slow: $(VENV)/.installed-test ## the slow tests and those that start SLURM
-	$(PYTEST) -m "slow or cluster"
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "slow and not cluster"
+	$(PYTEST) -m cluster
 
 test-all: test test-slow ## both
 

@@ -56,8 +56,8 @@ def _models_that_rated(connection: duckdb.DuckDBPyConnection, results: Path) -> 
     """Folders of the models behind the tables."""
     newest = "SELECT methods FROM runs ORDER BY finished DESC LIMIT 1"
     try:
-        row = connection.execute(newest).fetchone()
-        methods = json.loads(row[0]) if row and row[0] else {}
+        rows = connection.execute(newest).fetchall()
+        methods = json.loads(rows[0][0]) if rows and rows[0][0] else {}
     except (duckdb.Error, ValueError):
         return []
     return [results / "models" / method / str(model) for method, model in methods.items()]

@@ -29,7 +29,7 @@ def test_every_shown_file_is_there():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_every_command_runs():
     """In the checkout itself, where `make demo` leaves what the later commands read."""
     for made in ("same.nii.gz", "breathing.nii.gz"):
