@@ -56,12 +56,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Temperatures of slices and volumes; the shares of failed and passed volumes that decide."""
+    """Temperatures of slices and volumes; the shares of failed and passed volumes that decide;
+    where it was too inaccurate to rate, with what balanced accuracy, and what is the least."""
 
     slices: float
     volumes: float
     fail_from: float
     pass_from: float
+    too_inaccurate: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,16 @@ def _fitted(config: Json) -> Fitted:
         number(found["volumes"], "volumes"),
         number(rule["fail_from"], "fail_from"),
         number(rule["pass_from"], "pass_from"),
+        _too_inaccurate(config),
     )
+
+
+def _too_inaccurate(config: Json) -> tuple[float, float] | None:
+    accuracy = number_or_none(config["fitted"].get("accuracy"), "accuracy")
+    least = number_or_none(config["learning"].get("min_accuracy"), "min_accuracy")
+    if accuracy is None or least is None or accuracy >= least:
+        return None
+    return accuracy, least
 
 
 def _figures(metrics: Json) -> Figures:

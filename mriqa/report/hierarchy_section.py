@@ -80,7 +80,14 @@ def _learned(model: HierarchyModel) -> dict[str, Child]:
 
 def _fitted(fitted: Fitted) -> dict[str, Child]:
     by_level = f"slices {decimal(fitted.slices, 2)}, volumes {decimal(fitted.volumes, 2)}"
-    return {
+    shown: dict[str, Child] = {}
+    if fitted.too_inaccurate:
+        accuracy, least = (decimal(one, 2) for one in fitted.too_inaccurate)
+        shown["does not rate"] = (
+            f"its balanced accuracy on validation volumes is {accuracy}, below {least} "
+            "(hierarchy.learning.min_accuracy): what it says is shown, but others rate"
+        )
+    return shown | {
         "a session": f"fails from {fitted.fail_from:.0%} failed volumes on, else passes from "
         f"{fitted.pass_from:.0%} passed ones on, else is questionable",
         "temperatures": f"{by_level}: "

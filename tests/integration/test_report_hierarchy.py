@@ -600,3 +600,15 @@ def test_second_look_reads_no_more_than_it_shows(results):
     assert dict(found.counts) == {"volume": 2, "slice": 1}
     assert [one.place for one in found.looks] == [1, 2, 1]
     assert found.told == ()
+
+
+@pytest.mark.parametrize(("accuracy", "said"), [(0.6, True), (0.7, False), (None, False)])
+def test_a_hierarchy_that_does_not_rate_is_said_to(copy, accuracy, said):
+    path = copy / "models/hierarchy" / made.MODEL_ID / "config.json"
+    config = json.loads(path.read_text())
+    config["learning"]["min_accuracy"] = 0.65
+    config["fitted"]["accuracy"] = accuracy
+    path.write_text(json.dumps(config))
+    words = Page(write_report(copy, QUICK)).words
+    told = "its balanced accuracy on validation volumes is 0.60, below 0.65"
+    assert (told in words) == said
