@@ -17,6 +17,7 @@ from mriqa.embedding.embedder import Embedder
 from mriqa.embedding.measured import Measured
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ErrorCode, SeriesError, UserError
+from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.images.store import StoredSeries, open_store
 from mriqa.progress import track
 
@@ -80,6 +81,12 @@ def _judged(
 def _problem_row(one: Measured, problem: str, schema: pa.Schema) -> pa.Table:
     values = {"series_id": [one.series_id], "volume": [one.volume], "stratum": [one.stratum]}
     return table_of(schema, {**values, "problem": [problem]}, 1)
+
+
+def write_judged(output: Path, table: pa.Table, model_id: str, mem_mb: int) -> None:
+    """Write a shard's score file, which says whose it is and what memory its job had."""
+    about = {MODEL_KEY: model_id, MEMORY_KEY: str(mem_mb)}
+    write_parquet(output, table.replace_schema_metadata(about))
 
 
 def table_of(schema: pa.Schema, values: Mapping[str, Any], count: int) -> pa.Table:

@@ -12,10 +12,9 @@ import pyarrow as pa
 from mriqa.cohort.manifest import read_shard
 from mriqa.config import TrainingSection
 from mriqa.embedding.embedder import model_embedder
-from mriqa.embedding.judging import ShardReader, judge_shard, table_of
+from mriqa.embedding.judging import ShardReader, judge_shard, table_of, write_judged
 from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
 from mriqa.embedding.volumes import VolumeEmbedding
-from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.calibration import at_temperature
@@ -59,8 +58,7 @@ def score_shard(
     reader, name = ShardReader(store, mem_mb), f"hierarchy {manifest.stem}"
     table = judge_shard(measured, reader, embedder, HierarchyJudge(hierarchy), name)
     embedder.save()
-    about = {MODEL_KEY: hierarchy.model_id, MEMORY_KEY: str(mem_mb)}
-    write_parquet(output, table.replace_schema_metadata(about))
+    write_judged(output, table, hierarchy.model_id, mem_mb)
 
 
 class HierarchyJudge:

@@ -13,10 +13,9 @@ import pyarrow as pa
 from mriqa.cohort.manifest import read_shard
 from mriqa.config import TrainingSection
 from mriqa.embedding.embedder import model_embedder
-from mriqa.embedding.judging import ShardReader, judge_shard, table_of
+from mriqa.embedding.judging import ShardReader, judge_shard, table_of, write_judged
 from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
 from mriqa.embedding.volumes import VolumeEmbedding
-from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.columns import SCORE_SCHEMA
 from mriqa.methods.simclr.judge import Judge, Judged, Similarities
@@ -62,8 +61,7 @@ def score_shard(
     reader, name = ShardReader(store, mem_mb), f"simclr {manifest.stem}"
     table = judge_shard(measured, reader, embedder, BankJudge(references), name)
     embedder.save()
-    about = {MODEL_KEY: references.model_id, MEMORY_KEY: str(mem_mb)}
-    write_parquet(output, table.replace_schema_metadata(about))
+    write_judged(output, table, references.model_id, mem_mb)
 
 
 class BankJudge:
