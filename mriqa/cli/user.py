@@ -48,7 +48,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 def _add_experiment(verbs: Verbs) -> None:
     experiment = verbs.add_parser("experiment", help="the experiments with a learned method")
-    experiment.add_argument("method", choices=("simclr",))
+    experiment.add_argument("method", choices=("simclr", "hierarchy"))
     experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
     modes = experiment.add_mutually_exclusive_group()
     modes.add_argument(
@@ -58,8 +58,12 @@ def _add_experiment(verbs: Verbs) -> None:
         "--references", dest="mode", action="store_const", const="references",
         help="without a truth: test the HQ references, each without those of its own subject",
     )  # fmt: skip
-    experiment.add_argument("--seeds", type=at_least_one, help="trained and untrained encoders")
-    experiment.add_argument("--experiments", type=Path, help="like config/experiments.yaml")
+    experiment.add_argument("--seeds", type=at_least_one, help="networks that are trained")
+    experiment.add_argument(
+        "--experiments",
+        type=Path,
+        help="like config/experiments.yaml, or hierarchy_experiments.yaml",
+    )
     experiment.add_argument("--threads", type=at_least_one, default=os.cpu_count() or 1)
     experiment.set_defaults(verb=_experiment, mode="full")
 
@@ -101,7 +105,16 @@ def _demo_data(parsed: argparse.Namespace) -> None:
 
 
 def _experiment(parsed: argparse.Namespace) -> None:
-    from mriqa.evaluation.simclr import experiment
+    if parsed.method == "hierarchy":
+        from mriqa.errors import UserError
+        from mriqa.evaluation.hierarchy.experiment import experiment as of_hierarchy
+
+        if parsed.mode != "full":
+            raise UserError(f"--{parsed.mode} is for simclr; shorten it with --experiments FILE")
+        how = {name: getattr(parsed, name) for name in ("seeds", "threads")}
+        print(of_hierarchy(parsed.config, parsed.experiments, **how))
+        return
+    from mriqa.evaluation.simclr.experiment import experiment
 
     how = {name: getattr(parsed, name) for name in ("mode", "seeds", "threads")}
     print(experiment(parsed.config, parsed.experiments, **how))

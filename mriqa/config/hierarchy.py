@@ -82,7 +82,7 @@ class VolumeStageSection(StageSection):
 class SlicePretrainingSection(PretrainingSection):
     """The series that are learned from; contrastive pretraining of the slice network."""
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal"] = "nonlocal"
+    encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal", "local"] = "nonlocal"
 
 
 class TuningSection(Section):

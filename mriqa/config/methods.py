@@ -24,7 +24,9 @@ class PretrainingSection(Section):
     contrasts: tuple[str, ...] = Field((), description="To train on; none: all that are rated.")
     sites: tuple[str, ...] = Field((), description="To train on; none: all.")
     max_series: int = Field(40_000, ge=2, description="At most so many series, drawn by the seed.")
-    encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal"] = "resnet18"
+    encoder: Literal["resnet18", "resnet34", "resnet50", "nonlocal", "local"] = Field(
+        "resnet18", description="`local`: the nonlocal network without its nonlocal blocks."
+    )
     views: Literal["native_patch", "resized_crop"] = Field(
         "native_patch",
         description="Two patches of a slice at its own resolution, or resized crops.",

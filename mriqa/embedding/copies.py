@@ -18,16 +18,19 @@ from mriqa.images.store import SeriesAttributes
 from mriqa.seeds import fixed_number
 
 Volume = NDArray[np.float32]
+Span = tuple[float, float]
+"""Of severities, from 0 to 1."""
 
 
 def draw_copies(
     series_id: str, volume: int, image: Volume, attributes: SeriesAttributes,
-    families: Sequence[str], count: int, seed: int,
+    families: Sequence[str], count: int, seed: int, spans: Sequence[Span] = ((0.0, 1.0),),
 ) -> Iterator[Artifact]:  # fmt: skip
     """The artifacts of the `count` copies of one volume, from its name and the seed.
 
     Families without repetition while there are enough; severities one from each of `count` equal
-    parts of (0, 1]. So no copy depends on which others there are, or on their order.
+    parts of (0, 1], or of the `spans` laid end to end, each as long as any other. So no copy
+    depends on which others there are, or on their order.
     """
     rng = np.random.default_rng(fixed_number(seed, "copies", series_id, volume))
     rounds = [rng.permutation(len(families)) for _ in range(-(-count // len(families)))]
@@ -35,16 +38,23 @@ def draw_copies(
     severities = (rng.permutation(count) + 1 - rng.random(count)) / count
     clean = np.where(np.isfinite(image), image, np.float32(0))
     masked = measure_background(clean).masked
-    for family, severity in zip(chosen, severities.tolist(), strict=True):
+    for family, place in zip(chosen, severities.tolist(), strict=True):
         yield draw(
             Family(family),
-            severity,
+            _along(spans, place),
             attributes.shape_zyx,
             attributes.spacing_mm,
             int(rng.integers(2**53)),
             phase_axis="y" if rng.integers(2) else "x",
             keep_zeros=masked,
         )
+
+
+def _along(spans: Sequence[Span], place: float) -> float:
+    """The severity at `place`, from 0 to 1, of `spans` of the same length."""
+    number = min(int(place * len(spans)), len(spans) - 1)
+    low, high = spans[number]
+    return low + (place * len(spans) - number) * (high - low)
 
 
 def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifact) -> Volume:

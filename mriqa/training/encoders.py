@@ -7,11 +7,19 @@ import torch
 from torch import nn
 
 from mriqa.errors import ConfigError
-from mriqa.training.nonlocal_net import CHANNELS, NonlocalEncoder
+from mriqa.training.nonlocal_net import CHANNELS, NONLOCAL_AFTER, NonlocalEncoder
 from mriqa.training.normalisation import globalise
 
-EMBEDDING = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "nonlocal": CHANNELS[-1]}
+EMBEDDING = {
+    "resnet18": 512,
+    "resnet34": 512,
+    "resnet50": 2048,
+    "nonlocal": CHANNELS[-1],
+    "local": CHANNELS[-1],
+}
 """Length of an embedding by encoder."""
+NONLOCAL: dict[str, tuple[int, ...]] = {"nonlocal": NONLOCAL_AFTER, "local": ()}
+"""Networks of slices: after which stages they have nonlocal blocks; `local` is for comparison."""
 
 
 def make_encoder(
@@ -30,13 +38,13 @@ def make_encoder(
     """
     if name not in EMBEDDING:
         raise ConfigError(f"encoder {name!r} is not known; allowed: {', '.join(EMBEDDING)}")
-    if name == "nonlocal" and spatial_dims != 2:
-        raise ConfigError("encoder nonlocal is one of slices: it has two dimensions")
+    if name in NONLOCAL and spatial_dims != 2:
+        raise ConfigError(f"encoder {name} is one of slices: it has two dimensions")
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        if name == "nonlocal":
-            return globalise(NonlocalEncoder(channels))
+        if name in NONLOCAL:
+            return globalise(NonlocalEncoder(channels, NONLOCAL[name]))
         return globalise(_resnet(name, spatial_dims, channels))
 
 

@@ -29,6 +29,8 @@ from mriqa.training.world import World
 
 START = "start.safetensors"
 """The encoder's weights before tuning, in the run's folder: for workers on any node."""
+VIEWS = 2
+"""Of each slice."""
 SEVERITY_SCALE = 2.0
 """Severities 0 to 1 as the loss sees them: their error then weighs about as much as families."""
 
@@ -45,23 +47,24 @@ Source = Callable[[int, int, World], Iterator[Told]]
 
 
 class SeverityFeed(Dataset[Told]):
-    """Each sample's first view, and the truth about it."""
+    """Both views of each sample, and the truth about them.
+
+    To simulate an artifact takes longer than to look at it: two places of the same slice are seen.
+    """
 
     def __init__(self, feed: SliceFeed, families: Sequence[Family]) -> None:
         self._feed = feed
         self._number = {family: number for number, family in enumerate(families, start=1)}
 
     def block(self, numbers: range) -> Told:
-        """The samples `numbers`."""
+        """The samples `numbers`, the views of each one after the other."""
         side = self._feed.side
-        views = np.empty((len(numbers), 1, side, side), np.float32)
-        artifacts = [
-            self._feed.render(n, views[place : place + 1]).artifact
-            for place, n in enumerate(numbers)
-        ]
+        views = np.empty((len(numbers), VIEWS, 1, side, side), np.float32)
+        artifacts = [self._feed.render(n, views[place]).artifact for place, n in enumerate(numbers)]
         families = [0 if one is None else self._number[one.family] for one in artifacts]
         severities = [0.0 if one is None else one.severity for one in artifacts]
-        return Told(torch.from_numpy(views), torch.tensor(families), torch.tensor(severities))
+        told = (torch.tensor(one).repeat_interleave(VIEWS) for one in (families, severities))
+        return Told(torch.from_numpy(views).flatten(0, 1), *told)
 
     def __getitem__(self, numbers: range) -> Told:
         """As `block`: what torch's DataLoader asks for is a batch, not a sample."""
@@ -69,7 +72,7 @@ class SeverityFeed(Dataset[Told]):
 
 
 class SeverityNet(nn.Module):
-    """An encoder and two heads that only the loss uses: family and severity."""
+    """An encoder and what it says of a slice: the artifact's family, and its severity."""
 
     def __init__(self, encoder: nn.Module, embedding: int, n_families: int) -> None:
         super().__init__()
@@ -123,15 +126,16 @@ class Tuning:
 def tune(
     encoder: nn.Module, results: Path, run_folder: Path, model_id: str,
     pinned: Sequence[PinnedSeries], tuning: Tuning, training: TrainingSection,
-) -> nn.Module:  # fmt: skip
-    """`encoder`, tuned on the `pinned` series of `results`, from where `run_folder` left off."""
+) -> SeverityNet:  # fmt: skip
+    """`encoder`, tuned on the `pinned` series of `results`, from where `run_folder` left off, with
+    the heads that say what it sees."""
     run_folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in encoder.state_dict().items()}
     write_bytes(run_folder / START, safetensors.torch.save(weights))
     trained = launch(_job(results, model_id, pinned, tuning, training), run_folder, training)
     net = _net(tuning.pretraining, len(tuning.families))
     net.load_state_dict(trained.weights)
-    return net.encoder
+    return net
 
 
 def _job(

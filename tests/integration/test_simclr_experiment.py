@@ -13,11 +13,12 @@ from simclr_run import PRETRAINING, write_run
 
 from mriqa.artifacts import Artifact
 from mriqa.errors import UserError
-from mriqa.evaluation import simclr, simclr_pass
-from mriqa.evaluation.simclr import experiment, run_experiments
-from mriqa.evaluation.simclr_banks import build_banks
-from mriqa.evaluation.simclr_ground import choose_tests, read_ground
-from mriqa.evaluation.simclr_settings import ExperimentsSection
+from mriqa.evaluation import one_pass
+from mriqa.evaluation.simclr import experiment as simclr
+from mriqa.evaluation.simclr.banks import build_banks
+from mriqa.evaluation.simclr.experiment import experiment, run_experiments
+from mriqa.evaluation.simclr.ground import choose_tests, read_ground
+from mriqa.evaluation.simclr.settings import ExperimentsSection
 from mriqa.methods.simclr.bank import Dropped, read_bank, without
 from mriqa.training.imported import import_model
 from mriqa.training.manifest import pin_path, read_pinned
@@ -272,7 +273,7 @@ def test_a_rerun_needs_no_network_and_gives_the_same(run, monkeypatch):
 
 def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypatch):
     before = read(run)
-    shown, real = [], simclr_pass.embed_volume
+    shown, real = [], one_pass.embed_volume
 
     def embed(*shown_it):
         if len(shown) == 40:
@@ -282,13 +283,13 @@ def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypat
 
     for path in run.results.glob("experiments/simclr/embeddings/*/*.safetensors"):
         path.unlink()
-    monkeypatch.setattr(simclr_pass, "embed_volume", embed)
+    monkeypatch.setattr(one_pass, "embed_volume", embed)
     with pytest.raises(KeyboardInterrupt):
         go(run, mode="small")
     kept = len(list(run.results.glob("experiments/simclr/embeddings/*/*.safetensors")))
     assert kept > 2
     first, shown[:] = list(shown), []
-    monkeypatch.setattr(simclr_pass, "embed_volume", lambda *a: (shown.append(a[3]), real(*a))[1])
+    monkeypatch.setattr(one_pass, "embed_volume", lambda *a: (shown.append(a[3]), real(*a))[1])
     content = go(run, mode="small")
     assert 0 < len(set(shown) & set(first)) <= 10  # of the series that the kill cut short
     assert content["mode"] == "small"
@@ -332,7 +333,7 @@ def test_what_is_kept_of_withdrawn_subjects_goes(run):
     stranger = folder / "metrics" / "t_sub-gone_T1w.json"
     stranger.write_text("{}")
     kept = sorted(folder.glob("metrics/*.json"))
-    simclr_pass.forget_strangers(folder, run.results)
+    one_pass.forget_strangers(folder, run.results)
     assert sorted(folder.glob("metrics/*.json")) == [one for one in kept if one != stranger]
 
 

@@ -12,8 +12,9 @@ from mriqa.artifacts import Family, draw
 from mriqa.config import PretrainingSection, ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ConfigError
-from mriqa.evaluation.simclr_banks import shuffled, smaller, without_family
-from mriqa.evaluation.simclr_cells import (
+from mriqa.evaluation.items import Item
+from mriqa.evaluation.simclr.banks import shuffled, smaller, without_family
+from mriqa.evaluation.simclr.cells import (
     Design,
     Judged,
     aucs,
@@ -21,11 +22,11 @@ from mriqa.evaluation.simclr_cells import (
     judge_volumes,
     of_subjects,
 )
-from mriqa.evaluation.simclr_encoders import resize
-from mriqa.evaluation.simclr_items import Item, rising_scans, severities
-from mriqa.evaluation.simclr_metrics import metrics_scores
-from mriqa.evaluation.simclr_rising import rising_records
-from mriqa.evaluation.simclr_settings import (
+from mriqa.evaluation.simclr.encoders import resize
+from mriqa.evaluation.simclr.items import rising_scans, severities
+from mriqa.evaluation.simclr.metrics import metrics_scores
+from mriqa.evaluation.simclr.rising import rising_records
+from mriqa.evaluation.simclr.settings import (
     SMALL,
     ExperimentsSection,
     ModeSection,
@@ -33,8 +34,8 @@ from mriqa.evaluation.simclr_settings import (
     changed_reference,
     load_experiments,
 )
-from mriqa.evaluation.simclr_strata import strata_records
-from mriqa.evaluation.simclr_summary import (
+from mriqa.evaluation.simclr.strata import strata_records
+from mriqa.evaluation.simclr.summary import (
     MEAN_OF_SIX,
     SIX_CELLS,
     check_targets,

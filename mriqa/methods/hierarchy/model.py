@@ -10,32 +10,41 @@ import torch
 from torch import nn
 
 from mriqa.config import LearningSection
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.hierarchy.assess import Fitted
+from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.learning import Networks, untrained
 from mriqa.methods.hierarchy.levels import Levels
+from mriqa.methods.hierarchy.reading import Reading
 from mriqa.training.model_folder import ModelFolder, Origin, read_model, write_model
 
 METHOD = "hierarchy"
+_READING_WEIGHT, _READING_BIAS = "reading_weight", "reading_bias"
 
 
 class _All(nn.Module):
     """Everything with weights, by the names that they have in the folder."""
 
-    def __init__(self, encoder: nn.Module, networks: Networks, levels: Levels) -> None:
+    def __init__(self, encoder: nn.Module, own: "Hierarchy") -> None:
         super().__init__()
+        networks, levels = own.networks, own.levels
         self.encoder = encoder
         self.slices = networks.slices
         self.volumes = networks.volumes
         self.register_buffer("centre", torch.from_numpy(levels.centre))
         self.register_buffer("spread", torch.from_numpy(levels.spread))
+        if own.reading is not None:
+            self.register_buffer(_READING_WEIGHT, torch.from_numpy(own.reading.weight))
+            self.register_buffer(_READING_BIAS, torch.from_numpy(own.reading.bias))
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A trained hierarchy without its slice network: from levelled features to probabilities."""
+    """A trained hierarchy without its slice network: from embeddings to probabilities."""
 
     model_id: str
     networks: Networks
+    reading: Reading | None
     levels: Levels
     fitted: Fitted
     stratum_columns: tuple[str, ...]
@@ -46,6 +55,11 @@ class Hierarchy:
     def rates(self) -> bool:
         """Whether its ratings are good enough to be given."""
         return self.fitted.accuracy is None or self.fitted.accuracy >= self.min_accuracy
+
+    def bag(self, embedding: VolumeEmbedding, stratum: str) -> Bags:
+        """What its networks see of a volume. Raises ValueError if they do not know the stratum."""
+        read = embedding if self.reading is None else self.reading.of(embedding)
+        return Bags.of([self.levels.bag(read, stratum)])
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,7 @@ def write_hierarchy(
         "precision": own.precision,
         "fitted": own.fitted.to_json(),
     }
-    module = _All(trained.encoder, own.networks, own.levels)
+    module = _All(trained.encoder, own)
     write_model(folder, module, config, trained.metrics, origin, tables)
 
 
@@ -91,9 +105,16 @@ def _hierarchy(model: ModelFolder) -> Hierarchy:
     return Hierarchy(
         model.model_id,
         networks,
+        _reading(model),
         levels,
         Fitted.from_json(model.config["fitted"]),
         tuple(model.config["stratum_columns"]),
         str(model.config["precision"]),
         section.min_accuracy,
     )
+
+
+def _reading(model: ModelFolder) -> Reading | None:
+    if _READING_WEIGHT not in model.weights:
+        return None
+    return Reading(*(model.weights[name].numpy() for name in (_READING_WEIGHT, _READING_BIAS)))

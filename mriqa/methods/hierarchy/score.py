@@ -16,7 +16,6 @@ from mriqa.embedding.judging import ShardReader, judge_shard, table_of, write_ju
 from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.labels.model import RATINGS
-from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.calibration import at_temperature
 from mriqa.methods.hierarchy.columns import PROBABILITY_COLUMNS, SCORE_SCHEMA
 from mriqa.methods.hierarchy.model import Hierarchy, read_hierarchy
@@ -79,7 +78,7 @@ class HierarchyJudge:
         """See `VolumeJudge`."""
         assert one.stratum is not None
         own = self._hierarchy
-        said, rated = own.networks.rate(Bags.of([own.levels.bag(embedding, one.stratum)]))
+        said, rated = own.networks.rate(own.bag(embedding, one.stratum))
         slices = np.full((len(embedding.is_body), len(RATINGS)), np.nan)
         slices[embedding.is_body] = at_temperature(said, own.fitted.slices)
         volume = at_temperature(rated, own.fitted.volumes)[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import LearningSection, TrainingSection
@@ -36,6 +36,7 @@ from mriqa.methods.hierarchy.learning import (
 from mriqa.methods.hierarchy.levels import Levels, fit_levels
 from mriqa.methods.hierarchy.material import Material, make_material, write_material
 from mriqa.methods.hierarchy.model import METHOD, Hierarchy, Trained
+from mriqa.methods.hierarchy.reading import SliceNetwork
 from mriqa.methods.hierarchy.second_look import contested
 from mriqa.methods.hierarchy.self_training import all_rounds
 from mriqa.methods.hierarchy.stage import make_nets, settings_of
@@ -55,11 +56,11 @@ class Taught:
 
 @dataclass(frozen=True)
 class Teaching:
-    """What decides what is learned, with the slice network `encoder`; `results` hold the cohort."""
+    """What decides what is learned, with the slice `network`; `results` hold the cohort."""
 
     results: Path
     model_id: str
-    encoder: nn.Module
+    network: SliceNetwork
     section: LearningSection
     training: TrainingSection
     stratum: tuple[str, ...]
@@ -96,16 +97,16 @@ class Teaching:
         """Scans and, where they are wanted, simulated copies of trusted ones."""
         items = choose_items(self.results, sources, self.section, self.stratum)
         made = embed_items(self.results, items, lambda shard: self._embedder(shard_name(shard)))
-        if not self.section.simulates:
-            return made
-        copies = self._embedder("copies")
-        return made + embed_copies(self.results, items, copies, self.section.simulated)
+        if self.section.simulates:
+            copies = self._embedder("copies")
+            made += embed_copies(self.results, items, copies, self.section.simulated)
+        return [(item, self.network.read(one)) for item, one in made]
 
     def _embedder(self, name: str) -> Embedder:
         """The one that keeps what it makes as `name`, where scoring looks for it."""
         folder = self.results / "embeddings" / METHOD / self.model_id
         cache = EmbeddingCache(folder / f"{name}.safetensors", f"{self.model_id} {self.precision}")
-        return Embedder(lambda: self._network, cache)
+        return Embedder(lambda: self._ready, cache)
 
     @cached_property
     def precision(self) -> str:
@@ -113,10 +114,10 @@ class Teaching:
         return scoring_precision(self.training)
 
     @cached_property
-    def _network(self) -> Network:
+    def _ready(self) -> Network:
         threads = self.training.threads * self.training.workers
         how = self.training.model_copy(update={"precision": self.precision, "threads": threads})
-        return make_network(self.encoder, self.section.pretraining.gamma, how)
+        return make_network(self.network.encoder, self.section.pretraining.gamma, how)
 
     def _job(self) -> Job:
         every = self.training.checkpoint_every
@@ -145,6 +146,7 @@ class Teaching:
         made = Hierarchy(
             self.model_id,
             networks,
+            self.network.reading,
             levels,
             fit(networks, material),
             self.stratum,
@@ -168,7 +170,7 @@ class Teaching:
             all_rounds("slice", folder / "slices", slices.outcome),
         ]
         metrics = self._metrics(material, networks, doubts)
-        trained = Trained(self.encoder, made, section, metrics)
+        trained = Trained(self.network.encoder, made, section, metrics)
         return Taught(trained, pa.concat_tables(rounds), pa.concat_tables(doubts))
 
     def _metrics(

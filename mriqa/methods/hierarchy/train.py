@@ -6,13 +6,12 @@ the rounds of both stages in one job. A killed run goes on at its round.
 
 from pathlib import Path
 
-from torch import nn
-
 from mriqa.artifacts import Family
 from mriqa.config import LearningSection, RatingSection, TrainingSection, section_json
 from mriqa.errors import UserError
 from mriqa.methods.hierarchy.gather import Sources
 from mriqa.methods.hierarchy.model import METHOD, write_hierarchy
+from mriqa.methods.hierarchy.reading import Reading, SliceNetwork
 from mriqa.methods.hierarchy.teaching import Teaching
 from mriqa.references.listing import HqVolume, list_name
 from mriqa.references.trusted import trusted_volumes
@@ -30,7 +29,7 @@ from mriqa.training.pinned_labels import (
 from mriqa.training.pretraining import pretrain
 from mriqa.training.severity import Tuning, tune
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 SETTINGS = LearningSection
@@ -58,8 +57,8 @@ def train(
     check_id(model_id, settings, pinned, labels, rating)
     sources = _sources(results, settings, pinned, labels, rating)
     run_folder = results / "training" / METHOD / model_id
-    encoder = _pretrained(results, run_folder, model_id, pinned, settings, training)
-    teaching = Teaching(results, model_id, encoder, settings, training, rating.stratum)
+    network = pretrained(results, run_folder, model_id, pinned, settings, training)
+    teaching = Teaching(results, model_id, network, settings, training, rating.stratum)
     taught = teaching.teach(sources, run_folder / "stages")
     folder = results / "models" / METHOD / model_id
     data = f"{pinned_sha256(pinned)} {' '.join(learned_also(settings, labels, rating.stratum))}"
@@ -109,11 +108,11 @@ def _sources(
     return Sources(pinned, used, trusted)
 
 
-def _pretrained(
+def pretrained(
     results: Path, run_folder: Path, model_id: str, pinned: list[PinnedSeries],
     settings: LearningSection, training: TrainingSection,
-) -> nn.Module:  # fmt: skip
-    """The slice network, without its classifier: pretrained, or as the seed makes it; tuned."""
+) -> SliceNetwork:  # fmt: skip
+    """The slice network: from contrastive pretraining, or as the seed makes it; tuned."""
     own = settings.pretraining
     families = tuple(map(Family, settings.simulated.families))
     encoder = make_encoder(own.encoder, seed=own.seed)
@@ -123,6 +122,7 @@ def _pretrained(
             results, folder, model_id, f"{SECTION}.pretraining", pinned, own, training, families
         )[0].encoder
     if settings.tuning.iterations == 0:
-        return encoder
+        return SliceNetwork(encoder, None)
     tuning = Tuning(f"{SECTION}.tuning", settings.tuning, own, families)
-    return tune(encoder, results, run_folder / "tuning", model_id, pinned, tuning, training)
+    net = tune(encoder, results, run_folder / "tuning", model_id, pinned, tuning, training)
+    return SliceNetwork(net.encoder, Reading.of_network(net))

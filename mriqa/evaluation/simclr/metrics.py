@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mriqa.evaluation.simclr_cells import Design
-from mriqa.evaluation.simclr_items import Item
-from mriqa.evaluation.simclr_pass import Metrics
+from mriqa.evaluation.items import Item
+from mriqa.evaluation.one_pass import Metrics
+from mriqa.evaluation.simclr.cells import Design
 from mriqa.files import readable
 from mriqa.rating.rate import RATED_METRICS
 from mriqa.rating.robust import adverse_z, judge

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from mriqa.config import ReferenceSection
 from mriqa.evaluation.auc import Auc, Floats, Indices, Sampling, auc_of, pair_up, resample
-from mriqa.evaluation.simclr_banks import Banks, Embeddings, affected
-from mriqa.evaluation.simclr_items import Item
-from mriqa.evaluation.simclr_settings import LEVEL_NAMES
+from mriqa.evaluation.items import Item
+from mriqa.evaluation.simclr.banks import Banks, Embeddings, affected
+from mriqa.evaluation.simclr.settings import LEVEL_NAMES
 from mriqa.evaluation.truth import CLEAN
 from mriqa.methods.simclr.judge import Judge
 from mriqa.methods.simclr.whitening import HQ

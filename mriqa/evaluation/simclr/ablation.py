@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from mriqa.config import ReferenceSection
-from mriqa.evaluation.simclr_banks import Banks, Embeddings, build_banks, smaller, without_family
-from mriqa.evaluation.simclr_cells import RULES, VOLUME, WHOLE, aucs, judge_volumes
-from mriqa.evaluation.simclr_encoder_results import Setup
-from mriqa.evaluation.simclr_encoders import ABLATION
-from mriqa.evaluation.simclr_settings import changed_reference
-from mriqa.evaluation.simclr_summary import SIX_CELLS, mean, six_cells
+from mriqa.evaluation.simclr.banks import Banks, Embeddings, build_banks, smaller, without_family
+from mriqa.evaluation.simclr.cells import RULES, VOLUME, WHOLE, aucs, judge_volumes
+from mriqa.evaluation.simclr.encoder_results import Setup
+from mriqa.evaluation.simclr.encoders import ABLATION
+from mriqa.evaluation.simclr.settings import changed_reference
+from mriqa.evaluation.simclr.summary import SIX_CELLS, mean, six_cells
 
 Record = dict[str, Any]
 DRAWS = 5

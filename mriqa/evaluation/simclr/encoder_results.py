@@ -12,7 +12,9 @@ from mriqa.embedding.embedder import fingerprint
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import MriqaError
 from mriqa.evaluation.auc import Floats
-from mriqa.evaluation.simclr_banks import (
+from mriqa.evaluation.items import Item, Stores
+from mriqa.evaluation.one_pass import EmbeddingReader, MetricsReader
+from mriqa.evaluation.simclr.banks import (
     Banks,
     Embeddings,
     build_banks,
@@ -20,7 +22,7 @@ from mriqa.evaluation.simclr_banks import (
     shuffled,
     without_family,
 )
-from mriqa.evaluation.simclr_cells import (
+from mriqa.evaluation.simclr.cells import (
     METRICS,
     RULES,
     SLICE,
@@ -35,16 +37,14 @@ from mriqa.evaluation.simclr_cells import (
     judge_volumes,
     of_subjects,
 )
-from mriqa.evaluation.simclr_encoders import TRAINED, EncoderPlan
-from mriqa.evaluation.simclr_ground import Ground
-from mriqa.evaluation.simclr_items import Item, Stores
-from mriqa.evaluation.simclr_metrics import metrics_scores
-from mriqa.evaluation.simclr_pass import EmbeddingReader, MetricsReader
-from mriqa.evaluation.simclr_protocol import Protocol, protocol_records
-from mriqa.evaluation.simclr_rising import rising_records
-from mriqa.evaluation.simclr_settings import ExperimentsSection, ModeSection
-from mriqa.evaluation.simclr_strata import HELD_OUT, strata_records
-from mriqa.evaluation.simclr_summary import SIX_CELLS, mean
+from mriqa.evaluation.simclr.encoders import TRAINED, EncoderPlan
+from mriqa.evaluation.simclr.ground import Ground
+from mriqa.evaluation.simclr.metrics import metrics_scores
+from mriqa.evaluation.simclr.protocol import Protocol, protocol_records
+from mriqa.evaluation.simclr.rising import rising_records
+from mriqa.evaluation.simclr.settings import ExperimentsSection, ModeSection
+from mriqa.evaluation.simclr.strata import HELD_OUT, strata_records
+from mriqa.evaluation.simclr.summary import SIX_CELLS, mean
 from mriqa.evaluation.truth import CLEAN
 
 Record = dict[str, Any]

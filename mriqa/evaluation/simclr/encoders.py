@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from mriqa.config import PretrainingSection, TrainingSection, section_json
 from mriqa.embedding.network import make_network, open_network
 from mriqa.embedding.volumes import Encoder
-from mriqa.evaluation.simclr_ground import Ground
-from mriqa.evaluation.simclr_settings import (
+from mriqa.evaluation.simclr.ground import Ground
+from mriqa.evaluation.simclr.settings import (
     EncoderAblation,
     ExperimentsSection,
     ModeSection,

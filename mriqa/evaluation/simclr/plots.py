@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mriqa.evaluation.plots import save
-from mriqa.evaluation.simclr_cells import METRICS, PAPER, VOLUME, WHITENED, WHOLE
-from mriqa.evaluation.simclr_encoders import TRAINED, UNTRAINED
-from mriqa.evaluation.simclr_summary import MEAN_OF_SIX, SIX_CELLS
+from mriqa.evaluation.simclr.cells import METRICS, PAPER, VOLUME, WHITENED, WHOLE
+from mriqa.evaluation.simclr.encoders import TRAINED, UNTRAINED
+from mriqa.evaluation.simclr.summary import MEAN_OF_SIX, SIX_CELLS
 from mriqa.evaluation.truth import CLEAN
 
 Record = dict[str, Any]

@@ -21,7 +21,7 @@ from mriqa.embedding.copies import simulate_copy
 from mriqa.embedding.embedder import fingerprint
 from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
 from mriqa.errors import SeriesError
-from mriqa.evaluation.simclr_items import Item, Stores
+from mriqa.evaluation.items import Item, Stores
 from mriqa.files import write_json
 from mriqa.images.store import SeriesAttributes, store_array_name
 from mriqa.metrics import measure

@@ -8,8 +8,8 @@ import numpy as np
 from mriqa.config import ArtifactFamily
 from mriqa.evaluation.auc import Floats
 from mriqa.evaluation.findings import spearman
-from mriqa.evaluation.simclr_cells import Design
-from mriqa.evaluation.simclr_settings import ModeSection
+from mriqa.evaluation.simclr.cells import Design
+from mriqa.evaluation.simclr.settings import ModeSection
 from mriqa.evaluation.truth import CLEAN
 
 Record = dict[str, Any]

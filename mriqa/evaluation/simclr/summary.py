@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mriqa.evaluation.simclr_cells import METRICS, PAPER, SLICE, VOLUME, WHITENED, WHOLE
-from mriqa.evaluation.simclr_encoders import TRAINED, UNTRAINED
-from mriqa.evaluation.simclr_protocol import OWN_BANK
-from mriqa.evaluation.simclr_settings import LEVEL_NAMES, MEDIUM, STRONG
+from mriqa.evaluation.simclr.cells import METRICS, PAPER, SLICE, VOLUME, WHITENED, WHOLE
+from mriqa.evaluation.simclr.encoders import TRAINED, UNTRAINED
+from mriqa.evaluation.simclr.protocol import OWN_BANK
+from mriqa.evaluation.simclr.settings import LEVEL_NAMES, MEDIUM, STRONG
 
 Record = dict[str, Any]
 Records = Sequence[Record]

@@ -9,7 +9,7 @@ import numpy as np
 from mriqa.config import ReferenceSection
 from mriqa.embedding.copies import affected_slices
 from mriqa.embedding.volumes import VolumeEmbedding
-from mriqa.evaluation.simclr_items import Item
+from mriqa.evaluation.items import Item
 from mriqa.methods.simclr.bank import Reference, StratumBank, count_subjects, subset
 from mriqa.methods.simclr.build import Embedded, stratum_bank
 from mriqa.methods.simclr.fitting import calibrated

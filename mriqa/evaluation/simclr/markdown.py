@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mriqa.evaluation.markdown import DASH, number, table
-from mriqa.evaluation.simclr_cells import METRICS, PAPER, SLICE, SUBJECT, VOLUME, WHITENED, WHOLE
-from mriqa.evaluation.simclr_encoders import TRAINED, UNTRAINED
-from mriqa.evaluation.simclr_strata import mean_by_stratum
-from mriqa.evaluation.simclr_summary import MEAN_OF_SIX, SIX_CELLS, mean
+from mriqa.evaluation.simclr.cells import METRICS, PAPER, SLICE, SUBJECT, VOLUME, WHITENED, WHOLE
+from mriqa.evaluation.simclr.encoders import TRAINED, UNTRAINED
+from mriqa.evaluation.simclr.strata import mean_by_stratum
+from mriqa.evaluation.simclr.summary import MEAN_OF_SIX, SIX_CELLS, mean
 
 Content = Mapping[str, Any]
 Record = dict[str, Any]

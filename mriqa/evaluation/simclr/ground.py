@@ -5,36 +5,27 @@ listed as references; nothing of them was trained on. Without a truth the HQ ref
 can be tested (`choose_own`), each against those of the other subjects.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import read_cohort
 from mriqa.config import Config, section_json
 from mriqa.errors import UserError
-from mriqa.evaluation.simclr_settings import ModeSection
-from mriqa.evaluation.truth import CLEAN, match, read_truth
-from mriqa.files import readable
+from mriqa.evaluation.scans import rated_volumes, scan_of
+from mriqa.evaluation.simclr.settings import ModeSection
+from mriqa.evaluation.truth import CLEAN
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.train import FORMAT_VERSION as TRAIN_VERSION
 from mriqa.methods.simclr.train import METHOD
 from mriqa.references.listing import HqVolume as Scan
-from mriqa.references.person import Person
 from mriqa.seeds import fixed_number
 from mriqa.training.imported import imported_id
 from mriqa.training.manifest import PinnedSeries, model_id, pin_path, read_pinned
 
 LEAST_SUBJECTS = 3
 """A stratum with fewer test subjects tests nothing."""
-_COLUMNS = (
-    "series_id", "subject", "volume", "status", "stratum", "split", "shard", "sex", "height_cm",
-    "weight_kg", "metrics_score", "run_id",
-)  # fmt: skip
 
 
 class NothingToTestError(UserError):
@@ -102,34 +93,9 @@ def read_ground(config: Config) -> Ground:
         pinned = read_pinned(pin_path(results, METHOD, section))
         own = model_id(METHOD, section_json(section), pinned, TRAIN_VERSION)
     bank = read_bank(results / "models" / METHOD / own / "bank")
-    return Ground(results, config, own, pinned, bank, _volumes(results, config.evaluation.truth))
-
-
-def _volumes(results: Path, truth: Path | None) -> pd.DataFrame:
-    path = results / "tables" / "volumes.parquet"
-    with readable(path):
-        table = pq.read_table(path, columns=list(_COLUMNS)).to_pandas()
-    table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
-    rows = table if truth is None else match(read_truth(truth), table).volumes
-    rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]
-    return rows.sort_values(["series_id", "volume"], ignore_index=True)
-
-
-def scan_of(row: Mapping[Any, Any]) -> Scan:
-    """A row of `Ground.volumes` as a scan."""
-
-    def known(name: str) -> float | None:
-        value = float(row[name]) if row[name] is not None else math.nan
-        return value if math.isfinite(value) else None
-
-    sex = row["sex"]
-    person = Person(
-        row["subject"],
-        sex if isinstance(sex, str) else None,
-        known("height_cm"),
-        known("weight_kg"),
+    return Ground(
+        results, config, own, pinned, bank, rated_volumes(results, config.evaluation.truth)
     )
-    return Scan(row["series_id"], int(row["volume"]), row["stratum"], int(row["shard"]), person)
 
 
 def choose_tests(ground: Ground, mode: ModeSection, seed: int) -> list[Scan]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from mriqa.evaluation.auc import Booleans, Floats, Indices
-from mriqa.evaluation.simclr_cells import Design, aucs
-from mriqa.evaluation.simclr_settings import MEDIUM
+from mriqa.evaluation.simclr.cells import Design, aucs
+from mriqa.evaluation.simclr.settings import MEDIUM
 from mriqa.evaluation.truth import CLEAN
 
 Record = dict[str, Any]

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mriqa.config import ArtifactFamily, PretrainingSection, ReferenceSection, Section
 from mriqa.errors import ConfigError
+from mriqa.evaluation.settings_file import load_settings
 
 MILD, MEDIUM, STRONG = 0.25, 0.5, 1.0
 LEVEL_NAMES = {MILD: "mild", MEDIUM: "medium", STRONG: "strong"}
@@ -156,19 +156,7 @@ class ExperimentsSection(Section):
 
 def load_experiments(path: Path | None) -> ExperimentsSection:
     """The experiments of a YAML file, or the defaults; raises ConfigError naming what is wrong."""
-    if path is None:
-        return ExperimentsSection()
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ExperimentsSection.model_validate(raw or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
-    except ValidationError as error:
-        told = [
-            f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
-            for one in error.errors()
-        ]
-        raise ConfigError("\n".join(told)) from None
+    return load_settings(path, ExperimentsSection)
 
 
 def changed_pretraining(base: PretrainingSection, changes: dict[str, Any]) -> PretrainingSection:

@@ -13,8 +13,10 @@ import pandas as pd
 
 from mriqa.config import ReferenceSection
 from mriqa.evaluation.auc import Floats
-from mriqa.evaluation.simclr_banks import Banks, Embeddings, build_banks
-from mriqa.evaluation.simclr_cells import (
+from mriqa.evaluation.items import Item, Stores
+from mriqa.evaluation.scans import scan_of
+from mriqa.evaluation.simclr.banks import Banks, Embeddings, build_banks
+from mriqa.evaluation.simclr.cells import (
     METRICS,
     RULES,
     SLICE,
@@ -25,8 +27,8 @@ from mriqa.evaluation.simclr_cells import (
     judge_slices,
     judge_volumes,
 )
-from mriqa.evaluation.simclr_ground import Ground, scan_of
-from mriqa.evaluation.simclr_items import Item, Stores, draw_references, is_compared
+from mriqa.evaluation.simclr.ground import Ground
+from mriqa.evaluation.simclr.items import draw_references, is_compared
 from mriqa.evaluation.truth import CLEAN
 
 FREE = "free_breathing"

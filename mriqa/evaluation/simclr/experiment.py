@@ -6,13 +6,9 @@ simclr_small.*, and of the references as simclr_references.*. What the experimen
 themselves lies in `results/experiments/simclr/`.
 """
 
-import importlib.metadata
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +17,23 @@ import pyarrow as pa
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import Config, TrainingSection, load_config
-from mriqa.evaluation.simclr_ablation import ablation_records
-from mriqa.evaluation.simclr_cells import METRICS, Design
-from mriqa.evaluation.simclr_encoder_results import (
+from mriqa.evaluation.about import about_run
+from mriqa.evaluation.items import Item, Stores
+from mriqa.evaluation.one_pass import (
+    EmbeddingReader,
+    MetricsReader,
+    forget_strangers,
+    look_at_all,
+)
+from mriqa.evaluation.simclr.ablation import ablation_records
+from mriqa.evaluation.simclr.cells import METRICS, Design
+from mriqa.evaluation.simclr.encoder_results import (
     Findings,
     Setup,
     encoder_findings,
     metrics_findings,
 )
-from mriqa.evaluation.simclr_encoders import (
+from mriqa.evaluation.simclr.encoders import (
     ABLATION,
     TRAINED,
     UNTRAINED,
@@ -38,7 +42,7 @@ from mriqa.evaluation.simclr_encoders import (
     plan_encoders,
     train_missing,
 )
-from mriqa.evaluation.simclr_ground import (
+from mriqa.evaluation.simclr.ground import (
     Ground,
     NothingToTestError,
     choose_own,
@@ -46,30 +50,18 @@ from mriqa.evaluation.simclr_ground import (
     choose_tests,
     read_ground,
 )
-from mriqa.evaluation.simclr_items import (
-    Item,
-    Stores,
-    draw_references,
-    draw_tests,
-    is_compared,
-)
-from mriqa.evaluation.simclr_markdown import printed, written
-from mriqa.evaluation.simclr_metrics import read_metrics
-from mriqa.evaluation.simclr_pass import (
-    EmbeddingReader,
-    MetricsReader,
-    forget_strangers,
-    look_at_all,
-)
-from mriqa.evaluation.simclr_plots import plot_auc, plot_encoders, plot_severity
-from mriqa.evaluation.simclr_protocol import find_protocol, protocol_metrics
-from mriqa.evaluation.simclr_settings import (
+from mriqa.evaluation.simclr.items import draw_references, draw_tests, is_compared
+from mriqa.evaluation.simclr.markdown import printed, written
+from mriqa.evaluation.simclr.metrics import read_metrics
+from mriqa.evaluation.simclr.plots import plot_auc, plot_encoders, plot_severity
+from mriqa.evaluation.simclr.protocol import find_protocol, protocol_metrics
+from mriqa.evaluation.simclr.settings import (
     ExperimentsSection,
     Mode,
     ModeSection,
     load_experiments,
 )
-from mriqa.evaluation.simclr_summary import SIX_CELLS, check_targets, summarise, summarise_six
+from mriqa.evaluation.simclr.summary import SIX_CELLS, check_targets, summarise, summarise_six
 from mriqa.evaluation.truth import CLEAN
 from mriqa.files import write_json, write_parquet, write_text
 from mriqa.methods.simclr.train import METHOD
@@ -251,15 +243,7 @@ def _about(setup: Setup, mode: Mode, threads: int) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "mode": mode,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cpu": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": threads,
-            "precision": ground.bank.precision,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("mriqa", "torch", "numpy")},
-        },
+        **about_run(threads, precision=ground.bank.precision),
         "model_id": ground.model_id,
         "settings": {
             "seed": setup.section.seed,
