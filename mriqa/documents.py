@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from mriqa.columns import Column
 from mriqa.config import Config
 from mriqa.errors import ERROR_DESCRIPTIONS
+from mriqa.evaluation.hierarchy.settings import HierarchyExperiments
 from mriqa.evaluation.simclr.settings import ExperimentsSection
 from mriqa.files import write_text
 
@@ -29,6 +30,7 @@ def documents() -> dict[str, str]:
     return {
         "config/config.yaml": default_config_yaml(),
         "config/experiments.yaml": experiments_yaml(),
+        "config/hierarchy_experiments.yaml": hierarchy_experiments_yaml(),
         "docs/tables.md": tables_markdown(),
         "docs/error_codes.md": error_codes_markdown(),
     }
@@ -99,6 +101,16 @@ def experiments_yaml() -> str:
         "# keep what you change, and name the copy with --experiments.",
     ]
     return "\n".join([*lines, *_instance_lines(ExperimentsSection(), 0, set())]) + "\n"
+
+
+def hierarchy_experiments_yaml() -> str:
+    """What `mriqa experiment hierarchy` tries, with its meaning."""
+    lines = [
+        f"# {_HEADER}",
+        "# What `mriqa experiment hierarchy CONFIG` tries. Copy it, keep what you change, and name",
+        "# the copy with --experiments.",
+    ]
+    return "\n".join([*lines, *_instance_lines(HierarchyExperiments(), 0, set())]) + "\n"
 
 
 def _instance_lines(section: BaseModel, depth: int, told: set[str]) -> Iterator[str]:

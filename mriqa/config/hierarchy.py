@@ -61,6 +61,11 @@ class StageSection(Section):
         """Of the network: a single slice has no others to look at."""
         return 0
 
+    @property
+    def trees(self) -> int:
+        """Of a forest; 0: it is a network."""
+        return 0
+
 
 class SliceStageSection(StageSection):
     """What rates single slices, by the features that the slice network gives them."""
@@ -71,12 +76,21 @@ class SliceStageSection(StageSection):
 class VolumeStageSection(StageSection):
     """The network over a volume's slices."""
 
+    kind: Literal["network", "forest"] = Field(
+        "network", description="`forest`: random forests over what slices say, for comparison."
+    )
     blocks: int = Field(1, ge=0, description="Nonlocal blocks; 0: slices do not see one another.")
+    forest_trees: int = Field(200, ge=1, le=2000, description="Of a forest.")
 
     @property
     def nonlocal_blocks(self) -> int:
         """Of the network."""
         return self.blocks
+
+    @property
+    def trees(self) -> int:
+        """Of a forest; 0: it is a network."""
+        return self.forest_trees if self.kind == "forest" else 0
 
 
 class SlicePretrainingSection(PretrainingSection):

@@ -47,7 +47,7 @@ def hierarchy(slices=1.0, volumes=1.0):
     levels = fit_levels({"T1w/none": [volume(seed) for seed in range(5)]})
     fitted = Fitted(slices, volumes)
     return Hierarchy(
-        "hierarchy-1", networks, levels, fitted, ("contrast", "b_class"), "float32", 0.5
+        "hierarchy-1", networks, None, levels, fitted, ("contrast", "b_class"), "float32", 0.5
     )
 
 

@@ -31,12 +31,14 @@ def feeds(store):  # noqa: F811
     return plain, SeverityFeed(open_feed(items(store), MIXED, FAMILIES), FAMILIES)
 
 
-def test_each_sample_is_told_as_the_feed_drew_it(feeds):
+def test_both_views_of_each_sample_are_told_as_the_feed_drew_them(feeds):
     plain, told = feeds
     block = told.block(range(40))
-    for place in range(40):
-        artifact = plain.sample(place).artifact
-        torch.testing.assert_close(block.views[place], torch.from_numpy(plain.pair(place)[0]))
+    assert len(block.views) == 2 * 40
+    for place in range(80):
+        number, view = divmod(place, 2)
+        artifact = plain.sample(number).artifact
+        torch.testing.assert_close(block.views[place], torch.from_numpy(plain.pair(number)[view]))
         family = 0 if artifact is None else 1 + FAMILIES.index(artifact.family)
         assert block.families[place] == family
         severity = 0.0 if artifact is None else artifact.severity

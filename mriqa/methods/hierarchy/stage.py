@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mriqa.config import StageSection
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.bags import Bags
+from mriqa.methods.hierarchy.forest import Forests, grow
 from mriqa.methods.hierarchy.lesson import Lesson
 from mriqa.methods.hierarchy.loss import TINY, balanced, focal_terms
 from mriqa.methods.hierarchy.rounds import Floats
@@ -56,8 +57,10 @@ class FoldNets(nn.Module):
         return torch.stack([net(slices, is_there) for net in self.nets])
 
 
-def make_nets(features: int, section: StageSection) -> FoldNets:
-    """Untrained networks with the weights that the seed gives."""
+def make_nets(features: int, section: StageSection) -> nn.Module:
+    """Untrained networks with the weights that the seed gives, or forests without trees."""
+    if section.trees:
+        return Forests(section.rounds.folds, section.trees)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(section.seed)
         return FoldNets(features, section.rounds.folds, section)
@@ -67,9 +70,9 @@ class StageTask:
     """What the training loop trains: every fold's network at once, each without its fold."""
 
     def __init__(
-        self, nets: FoldNets, features: Bags, lesson: Lesson, section: StageSection
+        self, nets: nn.Module, features: Bags, lesson: Lesson, section: StageSection
     ) -> None:
-        self.module: nn.Module = nets
+        self.module = nets
         self.features = features
         self.lesson = lesson
         self.section = section
@@ -137,7 +140,9 @@ class StageLearner:
         return predict(nets, self.features)
 
     def trained(self, lesson: Lesson, folder: Path) -> nn.Module:
-        """The networks of `lesson`, from where `folder` left off."""
+        """The networks of `lesson`, from where `folder` left off; forests grow at once."""
+        if self.section.trees:
+            return grow(self.features, lesson, self.section)
         nets = make_nets(self.features.length, self.section)
         task = StageTask(nets, self.features, lesson, self.section)
         settings = settings_of(
@@ -167,7 +172,7 @@ def settings_of(name: str, section: StageSection, model_id: str, every: int) -> 
 @torch.no_grad()
 def predict(nets: nn.Module, features: Bags) -> Floats:
     """Probabilities (k, n, classes) of every fold's network for every item."""
-    device = next(nets.parameters()).device
+    device = next(iter(nets.state_dict().values())).device
     parts = []
     for start in range(0, len(features), PREDICTED):
         rows = np.arange(start, min(start + PREDICTED, len(features)))

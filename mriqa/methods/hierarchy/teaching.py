@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import LearningSection, TrainingSection
@@ -41,7 +40,7 @@ from mriqa.methods.hierarchy.second_look import contested
 from mriqa.methods.hierarchy.self_training import all_rounds
 from mriqa.methods.hierarchy.stage import make_nets, settings_of
 from mriqa.training.journal import print_line
-from mriqa.training.launch import Job, Worker, choose_device, launch
+from mriqa.training.launch import Job, Worker, choose_device, finished, launch
 from mriqa.training.world import World
 
 
@@ -72,10 +71,11 @@ class Teaching:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             write_material(folder / MATERIAL, material)
-            weights = launch(self._job(), folder, self.training).weights
+            if not self.section.volumes.trees:
+                launch(self._job(), folder, self.training)
         finally:
             (folder / MATERIAL).unlink(missing_ok=True)  # persons' features, made anew if needed
-        return self._finished(material, levels, weights, folder)
+        return self._finished(material, levels, folder)
 
     def _material(self, sources: Sources) -> tuple[Material, Levels]:
         embedded = self._embedded(sources)
@@ -130,18 +130,19 @@ class Teaching:
         device = choose_device(self.training)
         return Job(FACTORY, arguments, settings, device, self.training.threads)
 
-    def _finished(
-        self, material: Material, levels: Levels, weights: dict[str, Tensor], folder: Path
-    ) -> Taught:
-        """What the workers have left in `folder`, together with the last `weights`."""
+    def _finished(self, material: Material, levels: Levels, folder: Path) -> Taught:
+        """What the workers have left in `folder`, or, of forests, what is learned here."""
         worker = Worker(World(), folder, torch.device("cpu"))
         every, learnt, section = self.training.checkpoint_every, material.learnt, self.section
         slices = learn_slices(learnt, section, self.model_id, every, worker)
         bags = for_volumes(learnt.bags, slices.said)
         learner = volume_learner(bags, section.volumes, self.model_id, every, worker)
         outcome = self_train_volumes(learner, learnt, section.volumes, worker)
-        volumes = make_nets(bags.length, section.volumes)
-        volumes.load_state_dict(weights)
+        if section.volumes.trees:
+            volumes = learner.trained(outcome.lesson, folder)
+        else:
+            volumes = make_nets(bags.length, section.volumes)
+            volumes.load_state_dict(finished(self._job().settings, folder).weights)
         networks = Networks(slices.nets.cpu().eval(), volumes.eval())
         made = Hierarchy(
             self.model_id,
