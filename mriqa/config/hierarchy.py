@@ -18,16 +18,26 @@ class RoundsSection(Section):
         le=20,
         description="Each label is judged by a network that has not seen its subject.",
     )
+    wrong_share: float = Field(
+        0.2,
+        gt=0,
+        lt=0.6,
+        description="Share of labels thought to be wrong: the fewer, the surer networks must be to "
+        "doubt one.",
+    )
     keep_from: Fraction = Field(
-        0.4, description="A label is kept if its class is the likeliest and has this probability."
+        0.4,
+        description="A label is kept if its class is the likeliest, all things considered, and has "
+        "this probability.",
     )
     change_from: Fraction = Field(
-        0.7,
-        description="Probability from which another class takes a label's place, and from which an "
-        "unlabelled item enters.",
+        0.7, description="Probability from which another class takes a label's place."
+    )
+    add_from: Fraction = Field(
+        0.5, description="Probability of its likeliest class from which an unlabelled item enters."
     )
     cap: float = Field(
-        2.0, ge=0, description="Unlabelled items that enter, a class, as a multiple of its labels."
+        3.0, ge=0, description="Unlabelled items that enter, a class, as a multiple of its labels."
     )
     stop_share: Fraction = Field(0.01, description="Less than this share of labels changed: done.")
     most: int = Field(5, ge=1, description="Rounds at most.")

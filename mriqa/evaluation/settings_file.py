@@ -18,12 +18,13 @@ def load_settings(path: Path | None, kind: type[S]) -> S:
         return kind()
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return kind.model_validate(raw or {})
+        return kind.model_validate({} if raw is None else raw)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
     except ValidationError as error:
         told = [
-            f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
+            f"{path}: {'.'.join(map(str, one['loc'])) or '(top level)'}: {one['msg']} "
+            f"(got {one['input']!r})"
             for one in error.errors()
         ]
         raise ConfigError("\n".join(told)) from None

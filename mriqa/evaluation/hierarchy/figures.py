@@ -52,14 +52,13 @@ def _plain(value: Any) -> float | None:
 
 
 def rated(probabilities: Floats, volumes: Volumes, sampling: Sampling) -> Record:
-    """`accuracy` (balanced, with its interval), `recall` by rating, AUC of failing and of
-    questionable volumes against passing ones within their strata."""
+    """`accuracy` (balanced, with its interval), `recall` by rating (None without any volume
+    of it), AUC of failing and of questionable volumes against passing ones within their strata."""
     found, truth = probabilities.argmax(axis=1), volumes.truth
     worse = probabilities @ BADNESS
     recall = {
-        name: float(np.mean(found[truth == place] == place))
+        name: float(np.mean(found[truth == place] == place)) if (truth == place).any() else None
         for place, name in enumerate(RATINGS)
-        if (truth == place).any()
     }
     return {
         "accuracy": interval(accuracies(found, truth, sampling)),

@@ -4,6 +4,7 @@ Only volumes that are clean by the truth table: of them and of their copies it i
 should be rated. Nobody who tests is learned from, the slice network included.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def read_ground(config: Config, section: HierarchyExperiments) -> Ground:
     is_learnt = good["split"] == TRAIN
     learnt = _drawn(good[is_learnt], section.learnt, section)
     held = _drawn(good[~is_learnt], section.held, section)
+    learnt, held = _of_common_strata(learnt, held)
     if not learnt or not held:
         raise UserError(
             f"no stratum has good volumes of {LEAST_SUBJECTS} training subjects and of as many "
@@ -89,6 +91,20 @@ def _drawn(rows: pd.DataFrame, most: int, section: HierarchyExperiments) -> list
     rows = rows.groupby(["series_id", "stratum"], sort=False).head(section.volumes_a_series)
     found = [scan_of(row) for row in rows.head(most).to_dict("records")]
     return sorted(found, key=lambda one: (one.shard, one.series_id, one.volume))
+
+
+def _of_common_strata(learnt: list[Scan], held: list[Scan]) -> tuple[list[Scan], list[Scan]]:
+    """The draw may have left too few of a small stratum to level it by, or to test."""
+    common = _strata_with_enough(learnt) & _strata_with_enough(held)
+    kept = [[one for one in scans if one.stratum in common] for scans in (learnt, held)]
+    return kept[0], kept[1]
+
+
+def _strata_with_enough(scans: Sequence[Scan]) -> set[str]:
+    subjects = defaultdict[str, set[str]](set)
+    for one in scans:
+        subjects[one.stratum].add(one.person.subject)
+    return {name for name, own in subjects.items() if len(own) >= LEAST_SUBJECTS}
 
 
 def _pinned(results: Path, series: set[str]) -> list[PinnedSeries]:

@@ -42,7 +42,8 @@ class Labels:
 
 def draw_labels(truth: Classes, fraction: float, noise: float, seed: int) -> Labels:
     """Labels of a `fraction` of the volumes, a share `noise` of them wrong: another of the ratings,
-    each as likely. More labels hold the fewer ones of the same seed, and so do wrong ones.
+    each as likely. More labels hold the fewer ones of the same seed; among as many labels, more
+    wrong ones the fewer wrong ones.
     """
     rng = np.random.default_rng([seed, 1])
     order, wrong_order = rng.permutation(len(truth)), rng.random(len(truth))
@@ -68,19 +69,21 @@ class Pupil:
         """Learn `labels` as they are; the probabilities (n, classes) of what is `asked`."""
         given = labels.given(self.learnt)
         lesson = first_lesson(given, self.section.rounds.folds, self.section.seed)
-        return self._taught(lesson, asked)
+        # it is what the first round of self-training learns
+        return self._taught(lesson, self._rounds(labels) / "round-1", asked)
 
     def self_trained(self, labels: Labels, asked: Bags) -> tuple[Floats, Outcome]:
         """The same after rounds of self-training, and those rounds."""
-        given, own = labels.given(self.learnt), self.section
-        digest = hashlib.sha256(given.classes.tobytes()).hexdigest()[:16]
-        outcome = self_train(
-            self._learner, given, own.rounds, own.seed, self.folder / f"rounds-{digest}"
-        )
-        return self._taught(outcome.lesson, asked), outcome
+        given, own, folder = labels.given(self.learnt), self.section, self._rounds(labels)
+        outcome = self_train(self._learner, given, own.rounds, own.seed, folder)
+        return self._taught(outcome.lesson, folder / "last", asked), outcome
 
-    def _taught(self, lesson: Lesson, asked: Bags) -> Floats:
-        nets = self._learner.trained(lesson, self.folder / f"lesson-{lesson.digest}")
+    def _rounds(self, labels: Labels) -> Path:
+        digest = hashlib.sha256(labels.classes.tobytes()).hexdigest()[:16]
+        return self.folder / f"rounds-{digest}"
+
+    def _taught(self, lesson: Lesson, folder: Path, asked: Bags) -> Floats:
+        nets = self._learner.trained(lesson, folder)
         return np.asarray(predict(nets, asked).mean(axis=0))
 
     @property

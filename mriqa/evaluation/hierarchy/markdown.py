@@ -130,13 +130,13 @@ def _unseen(records: Sequence[Record]) -> str:
 
 
 def _unseen_row(name: str, records: Sequence[Record]) -> tuple[str, ...]:
-    counted = sum(one["auc_fail"]["n"] for one in at(records, rater=HIERARCHY))
+    counted = {one["family"]: one["auc_fail"]["n"] for one in at(records, rater=HIERARCHY)}
     cells = [
         number(over_seeds(at(records, rater=rater), kind, "value"))
         for kind in ("auc_fail", "auc_questionable")
         for rater in (HIERARCHY, SIMCLR)
     ]
-    return (name, str(counted), *cells)
+    return (name, str(sum(counted.values())), *cells)
 
 
 def _calibration(content: Content) -> str:

@@ -67,6 +67,12 @@ class HierarchyExperiments(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_empty(self) -> "HierarchyExperiments":
+        if not (self.noise and self.fractions and all(self.left_out)):
+            raise ValueError("noise, fractions and each group of left_out must hold at least 1")
+        return self
+
     @property
     def spans(self) -> tuple[Severities, Severities, Severities]:
         """Severities by rating, in the order of RATINGS."""
@@ -74,9 +80,13 @@ class HierarchyExperiments(Section):
 
     @property
     def conditions(self) -> list[tuple[float, float]]:
-        """Pairs of the share labelled and the share of these that are wrong, each once."""
+        """Pairs of the share labelled and the share of these that are wrong, each once.
+
+        That of `fraction_at` and `noise_at` is among them: targets and calibration are of it.
+        """
         found = [(self.fraction_at, noise) for noise in self.noise]
         found += [(fraction, self.noise_at) for fraction in self.fractions]
+        found.append((self.fraction_at, self.noise_at))
         return list(dict.fromkeys(found))
 
     @property

@@ -47,8 +47,8 @@ def check_targets(content: Mapping[str, Any]) -> list[Record]:
         _target("short of all true labels", over_seeds(again, "short", "value"), SHORT, _at_most),
         _target("contested: recall", over_seeds(again, "contested", "recall"), 0.7),
         _target(
-            "contested: precision where recall is .7",
-            over_seeds(again, "contested", "precision_at_recall"),
+            "contested: precision where recall is .7, worst seed",
+            min((one["contested"]["precision_at_recall"] or 0.0 for one in again), default=None),
             0.6,
         ),
         _target("AUC fail against pass", over_seeds(best, "auc_fail", "value"), 0.97),

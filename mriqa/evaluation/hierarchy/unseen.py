@@ -12,7 +12,7 @@ import numpy as np
 
 from mriqa.config import ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
-from mriqa.evaluation.auc import Auc, Sampling
+from mriqa.evaluation.auc import Sampling
 from mriqa.evaluation.hierarchy.figures import BADNESS, FAIL, QUESTIONABLE, Record, auc_against_pass
 from mriqa.evaluation.hierarchy.figures import told as told_auc
 from mriqa.evaluation.hierarchy.lessons import Pupil, draw_labels
@@ -42,7 +42,7 @@ def unseen_records(
             **about,
             "family": family,
             "rater": rater,
-            **{f"auc_{RATINGS[place]}": _told(_of(place, family, values, held, sampling))
+            **{f"auc_{RATINGS[place]}": _told(place, family, values, held, sampling)
                for place in (FAIL, QUESTIONABLE)},
         }
         for rater, values in worse.items()
@@ -50,12 +50,12 @@ def unseen_records(
     ]  # fmt: skip
 
 
-def _of(place: int, family: str, worse: Floats, held: Volumes, sampling: Sampling) -> Auc:
-    return auc_against_pass(worse, held.truth, place, sampling, held.families == family)
-
-
-def _told(auc: Auc) -> Record:
-    return {**told_auc(auc), "n": auc.n_positive, "n_without_value": 0}
+def _told(place: int, family: str, worse: Floats, held: Volumes, sampling: Sampling) -> Record:
+    """`n_without_value`: volumes that could not be judged, or compared, and are not among the n."""
+    own = held.families == family
+    auc = auc_against_pass(worse, held.truth, place, sampling, own)
+    n_all = int(np.count_nonzero(own & (held.truth == place)))
+    return {**told_auc(auc), "n": auc.n_positive, "n_without_value": n_all - auc.n_positive}
 
 
 def simclr_rater(

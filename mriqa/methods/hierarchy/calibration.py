@@ -21,19 +21,22 @@ def at_temperature(probabilities: Floats, temperature: float) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def fit_temperature(probabilities: Floats, classes: Classes) -> float:
-    """The temperature that makes the true `classes` (n) of `probabilities` (n, classes) likeliest.
+def fit_temperature(probabilities: Floats, classes: Classes, wrong_share: float = 0.0) -> float:
+    """The temperature that makes the `classes` (n) of `probabilities` (n, classes) likeliest.
 
-    1 without any item. Raises ValueError for a class that is none.
+    They are true, or `wrong_share` of them are another class, each as likely: then it is the
+    temperature of what is true. 1 without any item. Raises ValueError for a class that is none.
     """
     if len(classes) == 0:
         return 1.0
     if classes.min() < 0 or classes.max() >= probabilities.shape[1]:
         raise ValueError(f"classes must be 0 to {probabilities.shape[1] - 1}")
 
+    other = wrong_share / (probabilities.shape[1] - 1)
+
     def surprise(log_temperature: float) -> float:
         scaled = at_temperature(probabilities, float(np.exp(log_temperature)))
-        own = scaled[np.arange(len(classes)), classes]
+        own = other + (1 - wrong_share - other) * scaled[np.arange(len(classes)), classes]
         return float(-np.log(np.maximum(own, LEAST_P)).mean())
 
     bounds = float(np.log(COLDEST)), float(np.log(HOTTEST))

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.labels.model import RATINGS, Target
+from mriqa.labels.model import Target
 from mriqa.methods.hierarchy.rounds import UNLABELLED, Classes, Floats, fold_of
 
 
@@ -97,15 +97,16 @@ def first_lesson(given: Given, n_folds: int, seed: int) -> Lesson:
     return Lesson(given.shares, weights, fold_of(given.subjects, n_folds, seed))
 
 
-def next_lesson(given: Given, classes: Classes, first: Lesson) -> Lesson:
-    """What a round's decisions `classes` (n) leave: a label that was kept has its votes as given, a
-    changed or added one is sure; an added one weighs as much as a given one does on average."""
-    kept = (classes == given.classes) & (classes != UNLABELLED)
-    sure = np.eye(len(RATINGS))[np.where(classes == UNLABELLED, 0, classes)]
+def next_lesson(given: Given, classes: Classes, believed: Floats, first: Lesson) -> Lesson:
+    """What a round's decisions `classes` (n) leave: of what is used, what is `believed` (n,
+    classes) of it, and of sure labels these. An added one weighs as much as a given one does on
+    average."""
+    used = (classes != UNLABELLED)[:, None]
+    targets = np.where(given.sure[:, None], given.shares, np.where(used, believed, 0.0))
     own = first.weights > 0
     mean = float(first.weights[own].mean()) if own.any() else 1.0
     weights = np.where(classes == UNLABELLED, 0.0, np.where(own, first.weights, mean))
-    return Lesson(np.where(kept[:, None], given.shares, sure), weights, first.folds)
+    return Lesson(targets, weights, first.folds)
 
 
 def out_of_fold(probabilities: Floats, lesson: Lesson, given: Given) -> Floats:

@@ -1,8 +1,10 @@
 """A round of self-training: which labels are kept, changed, dropped, and which are added.
 
-Liu et al. 2020, with [P] thresholds of METHODS §2. Nothing here knows a network: probabilities come
-from predictions out of fold (a network has memorised the labels it was trained on), decisions go
-to the next round. All of it is the same for slices and for volumes.
+Liu et al. 2020. [P] A label and what networks say of its item are put together by Bayes' rule, as
+some labels are wrong: to let the networks alone decide made them worse in each round, and so did
+certain classes for what is only likely (docs/results). Nothing here knows a network: probabilities
+come from predictions out of fold (a network has memorised the labels it was trained on), decisions
+go to the next round. All of it is the same for slices and for volumes.
 """
 
 from dataclasses import dataclass
@@ -53,6 +55,21 @@ class Decisions:
         return number >= rules.most or self.changed < rules.stop_share
 
 
+def believed(probabilities: Floats, shares: Floats, wrong_share: float) -> Floats:
+    """What is to be thought of n items, (n, classes): `probabilities` (n, classes) out of fold, and
+    the votes `shares` (n, classes), all 0 where there is no label.
+
+    p(class | label, image) ∝ p(class | image) · p(label | class); `wrong_share` of the labels are
+    another class, each as likely.
+    """
+    other = wrong_share / (probabilities.shape[1] - 1)
+    likelihood = np.where(
+        shares.sum(axis=1, keepdims=True) > 0, other + (1 - wrong_share - other) * shares, 1.0
+    )
+    joint = probabilities * likelihood
+    return np.asarray(joint / joint.sum(axis=1, keepdims=True))
+
+
 def decide(
     probabilities: Floats,
     labels: Classes,
@@ -60,12 +77,12 @@ def decide(
     rules: RoundsSection,
     sure: NDArray[np.bool_] | None = None,
 ) -> Decisions:
-    """What becomes of n items with out-of-fold `probabilities` (n, classes).
+    """What becomes of n items with `probabilities` (n, classes), see `believed`.
 
     `labels` (n) are the given ones, UNLABELLED where there are none; `before` (n) is what the round
     before used. A given label is kept if its class is the most probable, from `keep_from` on;
     changed if another class has `change_from`; else dropped for this round. An item without one
-    enters with its most probable class from `change_from` on, the surest first, up to the cap.
+    enters with its most probable class from `add_from` on, the surest first, up to the cap.
     Labels that are `sure` (n) are kept, whatever the networks say.
     """
     own = np.zeros(len(labels), dtype=bool) if sure is None else sure
@@ -74,7 +91,7 @@ def decide(
     given = labels != UNLABELLED
     kept = given & (best == labels) & (surest >= rules.keep_from)
     changed = given & (best != labels) & (surest >= rules.change_from)
-    added = ~given & (surest >= rules.change_from)
+    added = ~given & (surest >= rules.add_from)
     added &= ~_over_cap(best, surest, added, best[kept | changed], rules.cap)
     classes = np.where(kept | changed | added, best, UNLABELLED)
     actions = np.select(

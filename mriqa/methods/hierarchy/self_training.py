@@ -17,6 +17,7 @@ import torch
 from mriqa.config import RoundsSection
 from mriqa.files import read_if_sound, write_parquet
 from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy.calibration import at_temperature, fit_temperature
 from mriqa.methods.hierarchy.lesson import (
     Given,
     Lesson,
@@ -24,7 +25,15 @@ from mriqa.methods.hierarchy.lesson import (
     next_lesson,
     out_of_fold,
 )
-from mriqa.methods.hierarchy.rounds import ACTIONS, UNLABELLED, Classes, Decisions, Floats, decide
+from mriqa.methods.hierarchy.rounds import (
+    ACTIONS,
+    UNLABELLED,
+    Classes,
+    Decisions,
+    Floats,
+    believed,
+    decide,
+)
 from mriqa.training.journal import print_line
 from mriqa.training.world import World
 
@@ -100,7 +109,8 @@ def self_train(
         if probabilities is None:
             every = learner.fit(lesson, folder / f"round-{number}")
             probabilities = _agreed(out_of_fold(every, lesson, given), world)
-        decisions = decide(probabilities, given.classes, used, section, given.sure)
+        thought = _believed(probabilities, given, section.wrong_share)
+        decisions = decide(thought, given.classes, used, section, given.sure)
         if world.leads and is_new:
             write_parquet(path, _table(number, given, lesson, probabilities, decisions))
             print_line(_told(number, decisions))
@@ -108,10 +118,20 @@ def self_train(
         if lost := decisions.lost(used):
             _tell_lost(lost, number, world)
             break
-        lesson, used = next_lesson(given, decisions.classes, first), decisions.classes
+        lesson = next_lesson(given, decisions.classes, thought, first)
+        used = decisions.classes
         if decisions.ends(number, section):
             break
     return Outcome(tuple(rounds), lesson)
+
+
+def _believed(probabilities: Floats, given: Given, wrong_share: float) -> Floats:
+    """See `rounds.believed`. A focal loss leaves networks less sure than they should be, round by
+    round: what they say is taken at the temperature that explains the labels."""
+    labelled = given.classes != UNLABELLED
+    own, classes = probabilities[labelled], given.classes[labelled]
+    temperature = fit_temperature(own, classes, wrong_share)
+    return believed(at_temperature(probabilities, temperature), given.shares, wrong_share)
 
 
 def all_rounds(level: str, folder: Path, outcome: Outcome) -> pa.Table:
