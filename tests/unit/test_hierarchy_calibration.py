@@ -127,3 +127,13 @@ def test_whatever_is_fitted_a_session_with_many_failed_volumes_is_found(seed):
     bad = rng.dirichlet([1, 1, 1], 50)
     bad = bad[bad[:, 2] >= FAILS_FROM]
     assert (rule.rate(bad) == 2).all()
+
+
+def test_labels_some_of_which_are_wrong_give_the_temperature_of_what_is_true():
+    rng = np.random.default_rng(0)
+    true_p = at_temperature(rng.dirichlet([0.4, 0.4, 0.4], 20_000), 1.0)
+    truth = (true_p.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    labels = np.where(rng.random(20_000) < 0.2, (truth + rng.integers(1, 3, 20_000)) % 3, truth)
+    timid = at_temperature(true_p, 2.5)
+    assert fit_temperature(timid, labels, 0.2) == pytest.approx(1 / 2.5, rel=0.1)
+    assert fit_temperature(timid, labels) > 0.6

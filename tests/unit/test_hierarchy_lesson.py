@@ -99,14 +99,15 @@ def test_the_first_lesson_is_all_that_was_given():
     np.testing.assert_array_equal(lesson.targets, given.shares)
 
 
-def test_kept_labels_keep_their_votes_changed_and_added_ones_are_sure():
+def test_what_is_used_has_what_is_believed_of_it():
     given = given_of(
         [[0.7, 0.3, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]], weights=[3.0, 1, 2, 9, 9]
     )
     first = first_lesson(given, 2, 0)
-    lesson = next_lesson(given, np.array([0, 2, UNLABELLED, 1, UNLABELLED]), first)
-    np.testing.assert_array_equal(lesson.targets[:4:3], [[0.7, 0.3, 0], [0, 1, 0]])
-    assert lesson.targets[1].tolist() == [0, 0, 1]
+    thought = np.random.default_rng(0).dirichlet([1, 1, 1], 5)
+    lesson = next_lesson(given, np.array([0, 2, UNLABELLED, 1, UNLABELLED]), thought, first)
+    np.testing.assert_array_equal(lesson.targets[[0, 1, 3]], thought[[0, 1, 3]])
+    assert not lesson.targets[[2, 4]].any()
     assert lesson.weights.tolist() == [3, 1, 0, 2, 0]  # an added one: as given ones on average
     assert (lesson.folds == first.folds).all()
 
@@ -129,6 +130,6 @@ def test_who_has_labels_is_never_judged_by_a_network_that_has_seen_them(seed):
 def test_the_digest_tells_lessons_apart():
     given = given_of([[1, 0, 0], [0, 0, 0]])
     first = first_lesson(given, 2, 0)
-    other = next_lesson(given, np.array([0, 1]), first)
+    other = next_lesson(given, np.array([0, 1]), np.eye(3)[:2], first)
     assert first.digest == first_lesson(given, 2, 0).digest != other.digest
     assert len(RATINGS) == first.targets.shape[1]

@@ -11,6 +11,7 @@ from mriqa.methods.hierarchy.rounds import (
     UNLABELLED,
     Action,
     Decisions,
+    believed,
     decide,
     fold_of,
 )
@@ -25,7 +26,7 @@ def slowly(probabilities, labels, rules):
         best = max(range(len(p)), key=lambda c: (p[c], -c))
         if label == UNLABELLED:
             found.append((Action.LEFT, UNLABELLED))
-            if p[best] >= rules.change_from:
+            if p[best] >= rules.add_from:
                 candidates.append((-p[best], number, best))
         elif best == label and p[best] >= rules.keep_from:
             found.append((Action.KEPT, label))
@@ -146,3 +147,29 @@ def test_folds_hold_whole_subjects_and_are_as_even_as_can_be(seed, n_folds, coun
 def test_another_seed_deals_otherwise():
     subjects = np.array([f"s{number}" for number in range(40)])
     assert (fold_of(subjects, 5, 0) != fold_of(subjects, 5, 1)).any()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.01, 0.59))
+def test_a_label_and_networks_are_put_together_by_bayes_rule(seed, wrong_share):
+    probabilities, labels = items(seed, sharpness=2.0)
+    shares = np.eye(3)[np.maximum(labels, 0)] * (labels != UNLABELLED)[:, None]
+    found = believed(probabilities, shares, wrong_share)
+    for p, label, own in zip(probabilities, labels, found, strict=True):
+        if label == UNLABELLED:
+            np.testing.assert_allclose(own, p)
+            continue
+        joint = [p[c] * (1 - wrong_share if c == label else wrong_share / 2) for c in range(3)]
+        np.testing.assert_allclose(own, np.array(joint) / sum(joint))
+
+
+def test_what_raters_dispute_counts_by_their_votes():
+    even = np.full((1, 3), 1 / 3)
+    (own,) = believed(even, np.array([[0.5, 0.5, 0.0]]), 0.2)
+    np.testing.assert_allclose(own, [0.45, 0.45, 0.1])
+
+
+def test_the_fewer_labels_are_wrong_the_surer_networks_must_be():
+    p, label = np.array([[0.06, 0.88, 0.06]]), np.array([[1.0, 0.0, 0.0]])
+    assert believed(p, label, 0.3).argmax() == 1
+    assert believed(p, label, 0.1).argmax() == 0
