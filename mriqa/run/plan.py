@@ -28,7 +28,7 @@ STAGE_MODULES = {
     "rating": "mriqa.rating.publish",
     "report": "mriqa.report.page",
     "evaluation": "mriqa.evaluation.artifacts",
-    "experiment": "mriqa.evaluation.simclr",
+    "experiment": "mriqa.evaluation.simclr.experiment",
 }
 """Where the FORMAT_VERSION of a stage stands, by section of the configuration."""
 

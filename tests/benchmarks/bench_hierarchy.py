@@ -9,14 +9,20 @@ import statistics
 import numpy as np
 import torch
 from bench_training import REPEATS, VOLUME, alternating, milliseconds, row
+from torch import nn
 
 from mriqa.config import LearningSection, TrainingSection
 from mriqa.embedding.network import make_network
+from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.learning import untrained
+from mriqa.methods.hierarchy.reading import Reading
 from mriqa.training.encoders import make_encoder
+from mriqa.training.severity import SeverityNet
 
-FEATURES = 481
+FAMILIES = 11
+FEATURES = FAMILIES + 3
+"""Of a slice: logits of the families and of none, severity, place."""
 LEAST_A_SECOND = 25.0
 """Volumes a second that the volume stage must rate, given their slices' features."""
 
@@ -29,11 +35,15 @@ def measure_slices() -> dict:
         make_network(make_encoder(name, seed=0), 0.3, settings) for name in ("nonlocal", "resnet18")
     )
     networks = untrained(FEATURES, LearningSection())
-    places = np.zeros((VOLUME[0], 1), np.float32)
+    tuned = SeverityNet(nn.Identity(), ours.n_final, FAMILIES)
+    reading = Reading.of_network(tuned)
+    places, is_body = np.zeros((VOLUME[0], 1), np.float32), np.ones(VOLUME[0], dtype=bool)
 
     def rate() -> None:
-        features = np.concatenate([ours.encode(volume, 1.0), places], axis=1)
-        networks.rate(Bags(features.astype(np.float32), np.array([VOLUME[0]])))
+        slices = ours.encode(volume, 1.0).astype(np.float16)
+        told = reading.of(VolumeEmbedding(slices, is_body, ours.n_final)).slices
+        features = np.concatenate([told, places], axis=1, dtype=np.float32)
+        networks.rate(Bags(features, np.array([VOLUME[0]])))
 
     times = alternating(rate, lambda: theirs.encode(volume, 1.0), REPEATS)
     note = "features and both stages of 44 slices of 224×168; peer SimCLR's embeddings of the same"

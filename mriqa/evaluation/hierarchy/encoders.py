@@ -47,17 +47,26 @@ def plan_encoders(ground: Ground, section: HierarchyExperiments) -> list[Encoder
         EncoderPlan(MAIN, MAIN, _learning(base, section, section.seed + number))
         for number in range(section.seeds)
     ]
-    if section.ablation:
-        own = _learning(base, section, section.seed)
-        started = own.model_copy(update={"init": "simclr"})
-        plans.append(EncoderPlan(ABLATION, "SimCLR start", started))
-        local = own.pretraining.model_copy(update={"encoder": "local"})
-        plain = own.model_copy(update={"pretraining": local})
-        plans.append(EncoderPlan(ABLATION, "no nonlocal blocks", plain))
+    plans += _ablations(base, section)
     for number in range(section.left_out_seeds):
         for group in section.left_out:
             own = _learning(base, section, section.seed + number, group)
             plans.append(EncoderPlan(LEFT_OUT, f"without {', '.join(group)}", own, group))
+    return plans
+
+
+def _ablations(base: LearningSection, section: HierarchyExperiments) -> list[EncoderPlan]:
+    """Those that need a slice network of their own."""
+    own, plans = _learning(base, section, section.seed), []
+    if "simclr_start" in section.ablations:
+        shorter = {"iterations": section.simclr_iterations}
+        changes = {"init": "simclr", "pretraining": own.pretraining.model_copy(update=shorter)}
+        plans.append(EncoderPlan(ABLATION, "SimCLR's start", own.model_copy(update=changes)))
+    if "local_slices" in section.ablations:
+        local = own.pretraining.model_copy(update={"encoder": "local"})
+        changes = {"pretraining": local}
+        name = "no nonlocal blocks in slices"
+        plans.append(EncoderPlan(ABLATION, name, own.model_copy(update=changes)))
     return plans
 
 

@@ -34,6 +34,11 @@ from mriqa.methods.hierarchy.model import METHOD
 from mriqa.progress import track
 
 FORMAT_VERSION = 1
+OF_VOLUMES: dict[str, tuple[str, dict[str, Any]]] = {
+    "local_volumes": ("no nonlocal block over slices", {"blocks": 0}),
+    "forest": ("random forests", {"kind": "forest"}),
+}
+"""Ablations of the volume stage: their names, and what is changed."""
 
 
 def run_experiments(config: Config, section: HierarchyExperiments, *, threads: int) -> Path:
@@ -115,12 +120,11 @@ def _main(setup: Setup, plan: EncoderPlan) -> dict[str, list[Record]]:
     exam = _exam(setup, plan)
     marks = learn_curves(exam, about, section.conditions, plan.seed)
     found = {"curves": marks.records, **_calibrated(setup, exam, marks, about)}
-    if section.ablation and plan.seed == section.seed:
-        found["ablation"] = [
-            *_ablation(setup, plan, "as it is"),
-            *_ablation(setup, plan, "no nonlocal block over slices", blocks=0),
-            *_ablation(setup, plan, "random forest", kind="forest"),
-        ]
+    if section.ablations and plan.seed == section.seed:
+        found["ablation"] = _ablation(setup, plan, "as it is")
+        for name, (told, changes) in OF_VOLUMES.items():
+            if name in section.ablations:
+                found["ablation"] += _ablation(setup, plan, told, **changes)
     return found
 
 

@@ -1,7 +1,7 @@
 """What the experiments with the hierarchy try: config/hierarchy_experiments.yaml is made of it."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from mriqa.config import ArtifactFamily, RoundsSection, Section, TuningSection, 
 from mriqa.config.base import Fraction
 
 Severities = tuple[Fraction, Fraction]
+Ablation = Literal["simclr_start", "local_slices", "local_volumes", "forest"]
 LabelledShare = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -49,8 +50,13 @@ class HierarchyExperiments(Section):
         "group a slice network is tuned, and volumes are learned, without any of it.",
     )
     left_out_seeds: int = Field(1, ge=0, description="Of `seeds`, for how many; 0: not asked.")
-    ablation: bool = Field(
-        True, description="Also without nonlocal blocks, from SimCLR's start, with a forest."
+    ablations: tuple[Ablation, ...] = Field(
+        ("simclr_start", "local_slices", "local_volumes", "forest"),
+        description="What else is learned beside the first seed: from SimCLR's start; without "
+        "nonlocal blocks in the slice network, or over a volume's slices; random forests.",
+    )
+    simclr_iterations: int = Field(
+        300, ge=1, description="Steps of contrastive pretraining, for SimCLR's start."
     )
 
     @model_validator(mode="after")
