@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mriqa.config import VolumeStageSection
@@ -15,8 +14,7 @@ from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.lesson import Given, Lesson, first_lesson
 from mriqa.methods.hierarchy.rounds import UNLABELLED, Classes, Floats
 from mriqa.methods.hierarchy.self_training import Outcome, self_train
-from mriqa.methods.hierarchy.stage import StageLearner, predict
-from mriqa.training.world import World
+from mriqa.methods.hierarchy.stage import StageLearner, plain_learner, predict
 
 MODEL_ID = "experiment"
 
@@ -88,7 +86,4 @@ class Pupil:
 
     @property
     def _learner(self) -> StageLearner:
-        cpu, every = torch.device("cpu"), self.section.iterations
-        return StageLearner(
-            "volumes", self.learnt.bags, self.section, MODEL_ID, every, cpu, World()
-        )
+        return plain_learner("volumes", self.learnt.bags, self.section, MODEL_ID)

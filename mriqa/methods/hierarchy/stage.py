@@ -152,6 +152,12 @@ class StageLearner:
         return state.module.eval()
 
 
+def plain_learner(name: str, features: Bags, section: StageSection, model_id: str) -> StageLearner:
+    """One that learns in this process, on the CPU."""
+    cpu = torch.device("cpu")
+    return StageLearner(name, features, section, model_id, section.iterations, cpu, World())
+
+
 def settings_of(name: str, section: StageSection, model_id: str, every: int) -> LoopSettings:
     """How the stage `name` is trained, with a checkpoint `every` so many steps."""
     return LoopSettings(
