@@ -113,7 +113,9 @@ class TuningSection(Section):
     """The slice network learns to tell simulated artifacts on slices: which, and how severe."""
 
     iterations: int = Field(2000, ge=0, description="Steps; 0: it is not tuned.")
-    batch: int = Field(64, ge=2, description="Slices a step, over all workers.")
+    batch: int = Field(
+        32, ge=2, description="Slices a step, over all workers; two views of each are seen."
+    )
     view_px: int = Field(128, ge=32, le=512, description="Side of what is shown of a slice.")
     artifact_share: Fraction = Field(0.75, description="Slices that get a simulated artifact.")
     learning_rate: float = Field(1e-3, gt=0, le=10)

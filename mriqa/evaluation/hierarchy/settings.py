@@ -38,7 +38,7 @@ class HierarchyExperiments(Section):
     )
     noise_at: Fraction = Field(0.2, description="Share of wrong labels where `fractions` vary.")
     fraction_at: LabelledShare = Field(0.1, description="Share of labels where `noise` varies.")
-    tuning: TuningSection = TuningSection(iterations=2000, batch=32)
+    tuning: TuningSection = TuningSection()
     volumes: VolumeStageSection = VolumeStageSection(iterations=200, rounds=RoundsSection(most=4))
     left_out: tuple[tuple[ArtifactFamily, ...], ...] = Field(
         (
