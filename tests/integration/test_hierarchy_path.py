@@ -87,8 +87,12 @@ def test_slices_and_sessions_have_their_columns(published):
         row["subject"]: row for row in pq.read_table(published / "subjects.parquet").to_pylist()
     }
     four = subjects["4d"]
-    usable = round(3 * (1 - four["hierarchy_share_fail"]))
+    rows = pq.read_table(published / "volumes.parquet").to_pylist()
+    own = [row for row in rows if row["subject"] == "4d"]
+    usable = sum(row["hierarchy_rating"] != "fail" for row in own)
     assert four["hierarchy_usable"] == f"none {usable}/3"
+    mean = sum(row["hierarchy_p_fail"] for row in own) / 3
+    assert four["hierarchy_share_fail"] == pytest.approx(mean)
     assert subjects["lone"]["hierarchy_rating"] is None
     for row in subjects.values():
         if (row["hierarchy_share_fail"] or 0) >= 0.3:

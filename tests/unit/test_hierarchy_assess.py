@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hierarchy_pieces import item, label
 
-from mriqa.methods.hierarchy.assess import ENOUGH, Fitted, figures, fit, judged_by
+from mriqa.methods.hierarchy.assess import ENOUGH, Fitted, _sessions, figures, fit, judged_by
 from mriqa.methods.hierarchy.bags import Bags
-from mriqa.methods.hierarchy.calibration import fit_temperature
+from mriqa.methods.hierarchy.calibration import at_temperature, fit_temperature
 from mriqa.methods.hierarchy.items import volumes_given
 from mriqa.methods.hierarchy.material import Material
 from mriqa.methods.hierarchy.subjects import DEFAULT, SubjectRule
@@ -93,20 +93,24 @@ def test_the_rule_finds_the_sessions_that_fail():
             truth = "fail" if bad and one < 4 else "pass"
             found = "fail" if bad and one < 1 else "pass"
             rows.append((f"s{number}", "1", None, truth, said(found)))
-    rule = fit(Told(), material(rows)).rule
-    shares = np.array([[0.9, 0, 0.1], [1, 0, 0]])
-    assert rule.rate(shares).tolist() == [2, 0]
-    assert DEFAULT.rate(shares).tolist() == [0, 0]
+    fitted = fit(Told(), material(rows))
+    told = at_temperature(np.array([said("fail"), said("pass")]), fitted.volumes)
+    shares = np.array([0.1 * told[0] + 0.9 * told[1], told[1]])
+    assert fitted.rule.rate(shares).tolist() == [2, 0]
+    assert 2 not in DEFAULT.rate(shares).tolist()
 
 
 def test_sessions_of_a_subject_and_its_copies_are_apart():
-    """Of the second session, and of the first one's copies, one volume in four is found to fail:
-    so many decide. Taken together with the first session these would be fewer."""
-    found = ["fail", "questionable", "questionable", "questionable"]
-    rows = [("s", "1", None, "pass", said("pass"))] * 4
-    rows += [("s", "2", None, "fail", said(one)) for one in found]
-    rows += [("s", "1", number, "fail", said(one)) for number, one in enumerate(found)]
-    assert fit(Told(), material(rows)).rule == SubjectRule(0.25, DEFAULT.pass_from)
+    rows = [
+        ("s", "1", None, "pass", said("pass")),
+        ("s", "2", None, "fail", said("fail")),
+        ("s", "1", 0, "fail", said("questionable")),
+        ("s", "1", 1, "fail", said("fail")),
+    ]
+    held, rated = material(rows).held("validation"), np.array([p for *_, p in rows])
+    shares, truth = _sessions(held.items, rated, held, np.arange(4))
+    np.testing.assert_allclose(shares, [rated[0], rated[1], rated[2:].mean(axis=0)])
+    assert truth.tolist() == [0, 2, 2]
 
 
 def test_figures_are_of_validation_and_test_subjects():

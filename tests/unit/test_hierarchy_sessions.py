@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mriqa.labels.model import RATINGS
@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.string()) for name in ("subject", "session", "series_id", "b_class")),
         pa.field("volume", pa.int32()),
         pa.field("hierarchy_rating", pa.string()),
+        pa.field("hierarchy_p_pass", pa.float64()),
         pa.field("hierarchy_p_fail", pa.float64()),
         pa.field("hierarchy_worst_slice", pa.int32()),
     ]
@@ -39,7 +40,8 @@ def model(tmp_path):
 
 def volume(number, rating, b_class="none", **values):
     usual = {"subject": "1", "session": None, "series_id": "a", "volume": number,
-             "hierarchy_p_fail": 0.5, "hierarchy_worst_slice": 7}  # fmt: skip
+             "hierarchy_p_pass": float(rating == "pass"),
+             "hierarchy_p_fail": float(rating == "fail"), "hierarchy_worst_slice": 7}  # fmt: skip
     return {**usual, "hierarchy_rating": rating, "b_class": b_class, **values}
 
 
@@ -166,7 +168,15 @@ def test_sessions_are_those_of_one_volume_after_the_other(tmp_path_factory, draw
         json.dumps({"fitted": {"rule": {"fail_from": 0.25, "pass_from": 0.5}}})
     )
     rows = [
-        volume(number, rating, shell, subject=subject, session=session, hierarchy_p_fail=p)
+        volume(
+            number,
+            rating,
+            shell,
+            subject=subject,
+            session=session,
+            hierarchy_p_fail=p,
+            hierarchy_p_pass=0.9 * (1 - p),
+        )
         for number, (subject, session, shell, rating, p) in enumerate(drawn)
     ]
     expected = {}
@@ -182,11 +192,15 @@ def test_sessions_are_those_of_one_volume_after_the_other(tmp_path_factory, draw
                 told.append(f"{shell} {len(ratings) - ratings.count('fail')}/{len(ratings)}")
         failed = [row for row in own if row["hierarchy_rating"] == "fail"]
         failed.sort(key=lambda row: (-row["hierarchy_p_fail"], row["volume"]))
-        n_pass = sum(row["hierarchy_rating"] == "pass" for row in own)
-        rating = "fail" if len(failed) >= 0.25 * len(own) else "questionable"
-        if rating != "fail" and n_pass >= 0.5 * len(own):
-            rating = "pass"
+        fails, passes = (
+            sum(row[f"hierarchy_p_{one}"] for row in own) / len(own) for one in ("fail", "pass")
+        )
+        assume(abs(fails - 0.25) > 1e-9 and abs(passes - 0.5) > 1e-9)
+        rating = "fail" if fails >= 0.25 else "pass" if passes >= 0.5 else "questionable"
         blamed = ", ".join(f"a {row['volume']} (slice 7)" for row in failed[:10])
+        worst = max(own, key=lambda row: (row["hierarchy_p_fail"], -row["volume"]))
+        if rating == "fail" and not blamed:
+            blamed = f"a {worst['volume']} (slice 7)"
         expected[key] = (rating, ", ".join(told), blamed or None)
     found = {
         key: (row["hierarchy_rating"], row["hierarchy_usable"], row["hierarchy_blamed"])
@@ -199,3 +213,13 @@ def test_no_session_at_all(model):
     found = summarise_sessions(SCHEMA.empty_table(), model())
     assert found.num_rows == 0
     assert np.isin([column.name for column in SUBJECT_COLUMNS], found.column_names).all()
+
+
+def test_a_session_that_fails_by_doubts_alone_blames_the_likeliest(model):
+    doubts = {"hierarchy_p_pass": 0.2, "hierarchy_p_fail": 0.38}
+    rows = [volume(number, "questionable", **doubts) for number in range(4)]
+    rows[2]["hierarchy_p_fail"] = 0.39
+    row = only(rows, model())
+    assert (row["hierarchy_rating"], row["hierarchy_blamed"]) == ("fail", "a 2 (slice 7)")
+    milder = only([volume(0, "questionable", hierarchy_p_fail=0.2)], model())
+    assert (milder["hierarchy_rating"], milder["hierarchy_blamed"]) == ("questionable", None)

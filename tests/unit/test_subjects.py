@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
             for name in ("s_hq", "s_lq", "margin", "margin_whitened")
         ),
         *(pa.field(name, pa.string()) for name in ("hierarchy_rating", "b_class")),
-        pa.field("hierarchy_p_fail", pa.float64()),
+        *(pa.field(f"hierarchy_p_{name}", pa.float64()) for name in ("pass", "fail")),
         pa.field("hierarchy_worst_slice", pa.int32()),
         pa.field("flag", pa.bool_()),
         *(
@@ -171,7 +171,8 @@ def networks(volume, rating, **values):
     usual = {
         "volume": volume, "hierarchy_rating": rating, "rating": rating, "flag": rating != "pass",
         "rating_source": "hierarchy", "model_id": "hierarchy-1", "quality_score": SCORE[rating],
-        "hierarchy_p_fail": 1 - SCORE[rating], "hierarchy_worst_slice": 3, "b_class": "none",
+        "hierarchy_p_pass": float(rating == "pass"), "hierarchy_p_fail": float(rating == "fail"),
+        "hierarchy_worst_slice": 3, "b_class": "none",
     }  # fmt: skip
     return series("h", **(usual | values))
 

@@ -14,7 +14,13 @@ from mriqa.evaluation.hierarchy.figures import FAIL, Record
 from mriqa.evaluation.hierarchy.volumes import Volumes
 from mriqa.methods.hierarchy.calibration import at_temperature, fit_temperature
 from mriqa.methods.hierarchy.rounds import Classes, Floats, fold_of
-from mriqa.methods.hierarchy.subjects import DEFAULT, FAILS_FROM, fit_rule, shares_of
+from mriqa.methods.hierarchy.subjects import (
+    DEFAULT,
+    FAILS_FROM,
+    expected_shares,
+    fit_rule,
+    shares_of,
+)
 
 SIZE = 8
 """Volumes of a session."""
@@ -64,9 +70,10 @@ def session_record(calibrated: Calibrated, held: Volumes, seed: int) -> Record:
     rated fail of the `n_sound`, in which none fails.
     """
     sessions = _draw_sessions(held, seed)
-    found, truth = calibrated.probabilities.argmax(axis=1), held.truth
+    truth = held.truth
     half = np.array([calibrated.half[rows[0]] for rows in sessions])
-    shares, true_shares = (shares_of([one[rows] for rows in sessions]) for one in (found, truth))
+    shares = expected_shares([calibrated.probabilities[rows] for rows in sessions])
+    true_shares = shares_of([truth[rows] for rows in sessions])
     verdict = np.empty(len(sessions), dtype=np.int64)
     for one in (0, 1):
         other = half != one

@@ -22,6 +22,7 @@ from mriqa.methods.hierarchy.subjects import (
     DEFAULT,
     SubjectRule,
     balanced_accuracy,
+    expected_shares,
     fit_rule,
     shares_of,
 )
@@ -58,8 +59,9 @@ def fit(networks: Networks, material: Material) -> Fitted:
     said, volumes = networks.rate(held.bags)
     rows = judged_by(held.volumes)
     volume_t = _temperature(volumes, held.volumes)
-    classes = at_temperature(volumes, volume_t).argmax(axis=1)
-    rule = fit_rule(*_sessions([held.items[row] for row in rows], classes[rows], held, rows))
+    rated = at_temperature(volumes, volume_t)
+    classes = rated.argmax(axis=1)
+    rule = fit_rule(*_sessions([held.items[row] for row in rows], rated[rows], held, rows))
     accuracy = balanced_accuracy(classes[rows], held.volumes.classes[rows]) if len(rows) else None
     return Fitted(_temperature(said, held.slices), volume_t, rule, accuracy)
 
@@ -76,9 +78,9 @@ def judged_by(given: Given) -> NDArray[np.intp]:
 
 
 def _sessions(
-    items: Sequence[Item], found: Classes, held: Material, rows: NDArray[np.intp]
+    items: Sequence[Item], rated: Floats, held: Material, rows: NDArray[np.intp]
 ) -> tuple[Floats, Classes]:
-    """Shares (n, 3) of what was found of the volumes of n sessions, and what is true of each.
+    """Expected shares (n, 3) of the volumes of n sessions, and what is true of each session.
 
     True is what DEFAULT says of the true ratings of the same volumes; copies are a session apart.
     """
@@ -88,7 +90,7 @@ def _sessions(
     true = held.volumes.classes[rows]
     sessions = list(members.values())
     truth = DEFAULT.rate(shares_of([true[own] for own in sessions]))
-    return shares_of([found[own] for own in sessions]), truth
+    return expected_shares([rated[own] for own in sessions]), truth
 
 
 def figures(networks: Networks, material: Material) -> dict[str, Any]:

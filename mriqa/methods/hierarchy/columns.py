@@ -56,21 +56,23 @@ SUBJECT_COLUMNS = (
     Column(
         "hierarchy_rating",
         "string",
-        "Of the session, by the shares of its volumes that fail and pass, against thresholds "
-        "fitted on validation subjects; fail from 30% failed volumes on at the latest.",
+        "Of the session, by the expected shares of its volumes that fail and pass, against "
+        "thresholds fitted on validation subjects; fail from 30% on at the latest.",
         levels=RATING_LEVELS,
     ),
     Column(
         "hierarchy_share_fail",
         "float64",
-        "Share of the volumes rated by the hierarchy that fail.",
+        "Share of the session's volumes that fail, by their probabilities: their mean "
+        "hierarchy_p_fail.",
         better="lower",
         bounds=(0, 1),
     ),
     Column(
         "hierarchy_share_pass",
         "float64",
-        "Share of the volumes rated by the hierarchy that pass.",
+        "Share of the session's volumes that pass, by their probabilities: their mean "
+        "hierarchy_p_pass.",
         better="higher",
         bounds=(0, 1),
     ),
@@ -84,7 +86,7 @@ SUBJECT_COLUMNS = (
         "hierarchy_blamed",
         "string",
         "Volumes that fail, the worst first, ten at most, each with its worst slice: "
-        "`series_id 17 (slice 23)`.",
+        "`series_id 17 (slice 23)`; the likeliest, where a session fails and none does for sure.",
     ),
 )
 

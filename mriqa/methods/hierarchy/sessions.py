@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.subjects import FAIL, PASS, SubjectRule
@@ -20,21 +21,24 @@ usable AS (
   SELECT subject, session, string_agg(b_class || ' ' || n_usable || '/' || n_rated, ', '
     ORDER BY try_cast(b_class[2:] AS INTEGER) NULLS FIRST, b_class) AS hierarchy_usable
   FROM shells GROUP BY ALL),
-numbered AS (
-  SELECT *, row_number() OVER (PARTITION BY subject, session
-    ORDER BY hierarchy_p_fail DESC, series_id, volume) AS place
-  FROM rated WHERE hierarchy_rating = 'fail'),
+named AS (
+  SELECT subject, session, hierarchy_rating,
+    series_id || ' ' || volume || ' (slice ' || hierarchy_worst_slice || ')' AS name,
+    row_number() OVER (PARTITION BY subject, session
+      ORDER BY hierarchy_rating = 'fail' DESC, hierarchy_p_fail DESC, series_id, volume) AS place
+  FROM rated),
 blamed AS (
-  SELECT subject, session, string_agg(
-    series_id || ' ' || volume || ' (slice ' || hierarchy_worst_slice || ')', ', ' ORDER BY place)
-    AS hierarchy_blamed
-  FROM numbered WHERE place <= 10 GROUP BY ALL),
+  SELECT subject, session,
+    string_agg(name, ', ' ORDER BY place) FILTER (hierarchy_rating = 'fail' AND place <= 10)
+      AS hierarchy_blamed,
+    min(name) FILTER (place = 1) AS worst
+  FROM named GROUP BY ALL),
 shares AS (
   SELECT subject, session,
-    avg((hierarchy_rating = 'fail')::INT) AS hierarchy_share_fail,
-    avg((hierarchy_rating = 'pass')::INT) AS hierarchy_share_pass
+    avg(hierarchy_p_fail) AS hierarchy_share_fail,
+    avg(hierarchy_p_pass) AS hierarchy_share_pass
   FROM rated GROUP BY ALL)
-SELECT shares.*, hierarchy_usable, hierarchy_blamed FROM shares
+SELECT shares.*, hierarchy_usable, hierarchy_blamed, worst FROM shares
 LEFT JOIN usable ON shares.subject = usable.subject
   AND shares.session IS NOT DISTINCT FROM usable.session
 LEFT JOIN blamed ON shares.subject = blamed.subject
@@ -55,4 +59,16 @@ def summarise_sessions(volumes: pa.Table, model: Path) -> pa.Table:
     for place, name in ((PASS, "hierarchy_share_pass"), (FAIL, "hierarchy_share_fail")):
         shares[:, place] = table[name].to_numpy()
     ratings = [RATINGS[one] for one in rule.rate(shares).tolist()]
+    table = _blame_one(table, [one == RATINGS[FAIL] for one in ratings])
     return table.append_column("hierarchy_rating", pa.array(ratings, pa.string()))
+
+
+def _blame_one(table: pa.Table, fails: list[bool]) -> pa.Table:
+    """A session that fails, though none of its volumes does for sure, blames the likeliest."""
+    blamed = pc.if_else(
+        pa.array(fails, pa.bool_()),
+        pc.coalesce(table["hierarchy_blamed"], table["worst"]),
+        table["hierarchy_blamed"],
+    )
+    place = table.column_names.index("hierarchy_blamed")
+    return table.set_column(place, "hierarchy_blamed", blamed).drop_columns(["worst"])
