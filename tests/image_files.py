@@ -12,7 +12,9 @@ from nibabel.nifti2 import header_dtype as nifti2_dtype
 
 from mriqa.cohort.manifest import SHARD_SCHEMA, Series, read_shard
 from mriqa.config import ConvertSection
+from mriqa.images.budget import resident_bytes
 from mriqa.images.convert import convert_shard
+from mriqa.images.layout import MIB
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 
@@ -84,9 +86,13 @@ def series_of(path: Path, folder: Path, series_id="s1", **columns) -> Series:
 
 
 def convert_files(
-    files: dict[str, Path], folder: Path, *, settings=None, threads=2, mem_mb=1024, **columns
+    files: dict[str, Path], folder: Path, *, settings=None, threads=2, mem_mb=None, **columns
 ) -> tuple[Path, dict[str, dict]]:
-    """Convert `files` as one shard; the store and the status row of every series."""
+    """Convert `files` as one shard; the store and the status row of every series.
+
+    Without `mem_mb` 1 GiB is left for images, whatever other tests have left in this process.
+    """
+    mem_mb = mem_mb or 1024 + resident_bytes() // MIB
     store, status = folder / "shard-00000.zarr", folder / "status.parquet"
     convert_shard(
         manifest_of(files, folder, **columns), store, status,
