@@ -1,7 +1,7 @@
 """Volumes as the networks see them, and what is true of them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,11 +66,8 @@ def usual_levels(embedded: Embedded) -> Levels:
     return fit_levels(scans)
 
 
-def volumes_of(
-    items: Sequence[Item], embedded: Embedded, levels: Levels,
-    wanted: Callable[[Item], bool] = lambda _: True,
-) -> Volumes:  # fmt: skip
-    """The `wanted` ones of `items` that are embedded, levelled."""
-    kept = [one for one in items if one in embedded and wanted(one)]
+def volumes_of(items: Sequence[Item], embedded: Embedded, levels: Levels) -> Volumes:
+    """Those of `items` that are embedded, levelled."""
+    kept = [one for one in items if one in embedded]
     bags = [levels.bag(embedded[one], one.scan.stratum) for one in kept]
     return Volumes(tuple(kept), Bags.of(bags))
