@@ -95,22 +95,22 @@ def _value_lines(name: str, value: Any, indent: str) -> Iterator[str]:
 
 def experiments_yaml() -> str:
     """What `mriqa experiment simclr` tries, with its meaning."""
-    lines = [
-        f"# {_HEADER}",
-        "# What `mriqa experiment simclr CONFIG` tries: `full`, or with --small `small`. Copy it,",
-        "# keep what you change, and name the copy with --experiments.",
-    ]
-    return "\n".join([*lines, *_instance_lines(ExperimentsSection(), 0, set())]) + "\n"
+    told = "`mriqa experiment simclr CONFIG` tries: `full`, or with --small `small`"
+    return _settings_yaml(ExperimentsSection(), told)
 
 
 def hierarchy_experiments_yaml() -> str:
     """What `mriqa experiment hierarchy` tries, with its meaning."""
+    return _settings_yaml(HierarchyExperiments(), "`mriqa experiment hierarchy CONFIG` tries")
+
+
+def _settings_yaml(section: BaseModel, told: str) -> str:
     lines = [
         f"# {_HEADER}",
-        "# What `mriqa experiment hierarchy CONFIG` tries. Copy it, keep what you change, and name",
-        "# the copy with --experiments.",
+        f"# What {told}. Copy it,",
+        "# keep what you change, and name the copy with --experiments.",
     ]
-    return "\n".join([*lines, *_instance_lines(HierarchyExperiments(), 0, set())]) + "\n"
+    return "\n".join([*lines, *_instance_lines(section, 0, set())]) + "\n"
 
 
 def _instance_lines(section: BaseModel, depth: int, told: set[str]) -> Iterator[str]:

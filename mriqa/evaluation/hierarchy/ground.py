@@ -57,8 +57,9 @@ def read_ground(config: Config, section: HierarchyExperiments) -> Ground:
             "evaluation.truth: not set; the experiments must know which volumes are good"
         )
     rated = rated_volumes(config.results, truth)
-    paired = rated["breath_hold"].map({True: False, False: True}).fillna(False).astype(bool)
-    good = _of_known_strata(rated[(rated["true_family"] == CLEAN) & ~paired])
+    # clean by the truth, but of somebody who breathed: not known to be good
+    is_free = rated["breath_hold"].map({True: False, False: True}).fillna(False).astype(bool)
+    good = _of_known_strata(rated[(rated["true_family"] == CLEAN) & ~is_free])
     is_learnt = good["split"] == TRAIN
     learnt = _drawn(good[is_learnt], section.learnt, section)
     held = _drawn(good[~is_learnt], section.held, section)
