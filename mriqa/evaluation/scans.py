@@ -1,7 +1,7 @@
 """The volumes that a run has rated, with what is known to be true of them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,15 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def rated_volumes(results: Path, truth: Path | None) -> pd.DataFrame:
-    """COLUMNS of the volumes that can be compared, by series and volume.
+COMPARED = ("ok",)
+MEASURED = ("ok", "no_reference")
+"""Statuses of volumes; of the latter some have nothing to be compared with."""
+
+
+def rated_volumes(
+    results: Path, truth: Path | None, statuses: Sequence[str] = COMPARED
+) -> pd.DataFrame:
+    """COLUMNS of the volumes with these statuses and a stratum, by series and volume.
 
     With a `truth` table only those that it names, with `true_family`, `true_severity`,
     `breath_hold`. Raises UserError if there are no tables.
@@ -30,7 +37,7 @@ def rated_volumes(results: Path, truth: Path | None) -> pd.DataFrame:
         table = pq.read_table(path, columns=list(COLUMNS)).to_pandas()
     table["volume"] = table["volume"].astype("float64")  # NaN: the series was not read
     rows = table if truth is None else match(read_truth(truth), table).volumes
-    rows = rows[(rows["status"] == "ok") & rows["stratum"].notna()]
+    rows = rows[rows["status"].isin(list(statuses)) & rows["stratum"].notna()]
     return rows.sort_values(["series_id", "volume"], ignore_index=True)
 
 

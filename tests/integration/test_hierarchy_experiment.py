@@ -5,6 +5,7 @@ import math
 import shutil
 
 import pytest
+from simclr_cohort import RATING, Cohort, image, save
 from simclr_run import write_run
 
 from mriqa.cli import main
@@ -14,6 +15,7 @@ from mriqa.evaluation.hierarchy import experiment as module
 from mriqa.evaluation.hierarchy.experiment import run_experiments
 from mriqa.evaluation.hierarchy.ground import read_ground
 from mriqa.evaluation.hierarchy.settings import HierarchyExperiments
+from mriqa.rating.publish import publish_tables
 
 SECTION = HierarchyExperiments.model_validate(
     {
@@ -33,12 +35,27 @@ SECTION = HierarchyExperiments.model_validate(
 def run(tmp_path_factory):
     """A finished run, on which the experiments have been done."""
     made = write_run(tmp_path_factory.mktemp("experiment"))
+    write_another_cohort(elsewhere(made).parent)
     go(made)
     return made
 
 
 def go(made):
-    return run_experiments(made.config, SECTION, threads=1)
+    section = SECTION.model_copy(update={"elsewhere": elsewhere(made)})
+    return run_experiments(made.config, section, threads=1)
+
+
+def elsewhere(made):
+    return made.folder / "another" / "results"
+
+
+def write_another_cohort(folder):
+    """A series of nine volumes, measured, of a contrast that the run does not have."""
+    volumes = [image(300, noise=6 + 0.3 * number) for number in range(9)]
+    path = save(folder / "series.nii.gz", *volumes)
+    other = Cohort(folder, [{"subject": "away", "contrast": "bold", "path": path}])
+    other.measure()
+    publish_tables(other.results, RATING)
 
 
 def read(run):
@@ -65,6 +82,10 @@ def test_all_that_was_asked_is_answered(run):
     families = {family for family, _ in raters}
     assert families == {"noise", "ghosting"}
     assert {rater for _, rater in raters} == {"hierarchy", "SimCLR, whitened"}
+    away = {(one["series_id"], one["severity"]) for one in content["elsewhere"]}
+    assert len({series for series, _ in away}) == 1
+    assert {severity for _, severity in away} == {0.25, 0.5, 1.0}
+    assert all(0 <= one["auc"] <= 1 for one in content["elsewhere"])
     assert len(content["calibration"]) == len(content["sessions"]) == 4
     for one in content["curves"]:
         assert 0 <= one["accuracy"]["value"] <= 1
@@ -110,11 +131,12 @@ def test_a_second_time_everything_is_the_same_and_nothing_is_trained(run, monkey
         raise AssertionError("nothing is to be embedded")
 
     monkeypatch.setattr(one_pass, "embed_volume", never)
-    after = json.loads(go(run).read_text())
-    changing = {"date", "minutes"}
+    after = json.loads(run_experiments(run.config, SECTION, threads=1).read_text())
+    changing = {"date", "minutes", "elsewhere", "settings"}  # what is not its own is not kept
     assert {k: v for k, v in after.items() if k not in changing} == {
         k: v for k, v in before.items() if k not in changing
     }
+    assert after["elsewhere"] == []
 
 
 def test_a_killed_run_goes_on_from_its_lessons(run, monkeypatch):
@@ -130,15 +152,26 @@ def test_a_killed_run_goes_on_from_its_lessons(run, monkeypatch):
     monkeypatch.undo()
     go(run)
     assert not lessons.exists(), "rounds name persons' series"
+    assert not lessons.with_name("elsewhere").exists(), "persons of another cohort"
+
+
+@pytest.mark.parametrize("where", ["results", "nowhere"])
+def test_another_cohort_without_long_series_is_refused(run, where):
+    folder = run.folder / where
+    section = SECTION.model_copy(update={"elsewhere": folder})
+    with pytest.raises(UserError, match=str(folder)):
+        run_experiments(run.config, section, threads=1)
 
 
 def test_the_files_say_the_same(run):
+    go(run)
     content, folder = read(run), run.results / "experiments"
     text = (folder / "hierarchy.md").read_text()
     assert "hierarchy_curves.png" in text
     assert (folder / "hierarchy_curves.png").read_bytes().startswith(b"\x89PNG")
     for one in content["targets"]:
         assert one["name"] in text
+    assert "## Series of another cohort" in text
     assert f"{content['counts']['n_learnt']} volumes to learn from" in text
 
 

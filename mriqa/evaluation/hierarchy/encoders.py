@@ -18,6 +18,8 @@ from mriqa.methods.hierarchy.train import FORMAT_VERSION, pretrained
 from mriqa.training.manifest import pinned_sha256
 
 MAIN, LEFT_OUT, ABLATION = "main", "left out", "ablation"
+EMBEDDINGS, ELSEWHERE = "embeddings", "elsewhere"
+"""Folders of what slice networks made of the cohort's volumes, and of another cohort's."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,15 @@ def train_encoder(ground: Ground, plan: EncoderPlan, training: TrainingSection) 
 
 def reader_of(
     ground: Ground, plan: EncoderPlan, network: SliceNetwork, training: TrainingSection,
-    precision: str, chosen: Callable[[Item], bool],
+    precision: str, chosen: Callable[[Item], bool], within: str = EMBEDDINGS,
 ) -> EmbeddingReader:  # fmt: skip
-    """What embeds the `chosen` volumes with the network, and keeps what it has made."""
+    """What embeds the `chosen` volumes with the network, and keeps what it has made in the folder
+    `within` that of the experiments."""
 
     def opened() -> Encoder:
         how = training.model_copy(update={"precision": precision})
         return make_network(network.encoder, plan.learning.pretraining.gamma, how)
 
     identity = identify(ground, plan)
-    folder = ground.folder / "embeddings" / identity
+    folder = ground.folder / within / identity
     return EmbeddingReader(opened, folder, f"{identity} {precision}", chosen=chosen)

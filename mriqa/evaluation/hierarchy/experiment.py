@@ -15,7 +15,14 @@ from typing import Any
 from mriqa.config import Config, VolumeStageSection, load_config
 from mriqa.evaluation.about import about_run
 from mriqa.evaluation.hierarchy.curves import SELF_TRAINED, TRUE, Exam, Marks, learn_curves
-from mriqa.evaluation.hierarchy.encoders import ABLATION, LEFT_OUT, MAIN, EncoderPlan
+from mriqa.evaluation.hierarchy.elsewhere import elsewhere_records, embed_series
+from mriqa.evaluation.hierarchy.encoders import (
+    ABLATION,
+    ELSEWHERE,
+    LEFT_OUT,
+    MAIN,
+    EncoderPlan,
+)
 from mriqa.evaluation.hierarchy.figures import Record, sampling_of
 from mriqa.evaluation.hierarchy.markdown import written
 from mriqa.evaluation.hierarchy.plots import plot_curves
@@ -52,7 +59,9 @@ def run_experiments(config: Config, section: HierarchyExperiments, *, threads: i
     `short` of all true, `n_rounds`, and `contested`: what the list of contested labels is worth.
     `ablation`: the same by `name` at `fraction_at` and `noise_at`. `calibration` and `sessions`: of
     the networks of `how`, by `seed`. `unseen`: AUC by `family` that was not simulated before, and
-    `rater` (hierarchy; SimCLR, whitened). `targets`: `name`, `value`, `target`, `met`.
+    `rater` (hierarchy; SimCLR, whitened). `elsewhere`: of series of another cohort, by `severity`
+    the `auc` of volumes with a simulated artifact against the others. `targets`: `name`, `value`,
+    `target`, `met`.
     Values have `value`, `low`, `high`: 95% bootstrap intervals by subject.
 
     Raises UserError if the run is not finished, has no truth, or too few good volumes.
@@ -71,7 +80,8 @@ def run_experiments(config: Config, section: HierarchyExperiments, *, threads: i
     content["minutes"] = round((time.monotonic() - started) / 60, 1)
     path = _write(setup, content)
     # rounds name persons' series: what is withdrawn later must not stay there
-    shutil.rmtree(setup.ground.folder / "lessons", ignore_errors=True)
+    for name in ("lessons", ELSEWHERE):
+        shutil.rmtree(setup.ground.folder / name, ignore_errors=True)
     return path
 
 
@@ -101,6 +111,7 @@ def _results(setup: Setup) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {
         name: [] for name in ("curves", "calibration", "sessions", "ablation", "unseen")
     }
+    found["elsewhere"] = _elsewhere(setup)
     for plan in track(setup.plans, len(setup.plans), "experiment: learn", "slice networks"):
         if plan.kind == MAIN:
             for name, some in _main(setup, plan).items():
@@ -113,6 +124,16 @@ def _results(setup: Setup) -> dict[str, list[Record]]:
             about = {"seed": plan.seed, "without": list(plan.without)}
             found["unseen"] += unseen_records(about, pupil, held, sampling, setup.rater)
     return found
+
+
+def _elsewhere(setup: Setup) -> list[Record]:
+    """By the first slice network; nothing where no other cohort is named."""
+    own, results, plan = setup.section, setup.section.elsewhere, setup.plans[0]
+    if results is None or setup.elsewhere is None:
+        return []
+    reader, series = setup.elsewhere
+    embedded = embed_series(series, results, setup.networks[plan], reader)
+    return elsewhere_records(series, embedded, setup.pupil(plan)[0], own.seed)
 
 
 def _main(setup: Setup, plan: EncoderPlan) -> dict[str, list[Record]]:

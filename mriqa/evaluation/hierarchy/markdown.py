@@ -24,6 +24,8 @@ def written(content: Content, plot: str) -> str:
         parts.append("## Ablation\n" + _ablation(content["ablation"]))
     if content["unseen"]:
         parts.append("## Artifacts that nobody had simulated\n" + _unseen(content["unseen"]))
+    if content["elsewhere"]:
+        parts.append("## Series of another cohort\n" + _elsewhere(content["elsewhere"]))
     parts.append("## Probabilities and sessions\n" + _calibration(content))
     if content["notes"]:
         parts.append("## Left out\n" + "\n".join(f"- {one}" for one in content["notes"]))
@@ -137,6 +139,26 @@ def _unseen_row(name: str, records: Sequence[Record]) -> tuple[str, ...]:
         for rater in (HIERARCHY, SIMCLR)
     ]
     return (name, str(sum(counted.values())), *cells)
+
+
+def _elsewhere(records: Sequence[Record]) -> str:
+    severities = sorted({one["severity"] for one in records})
+    rows = []
+    for name, stratum in dict.fromkeys((one["series_id"], one["stratum"]) for one in records):
+        own = at(records, series_id=name, stratum=stratum)
+        cells = [
+            f"{number(one['auc'])} ({number(one['lowest'])} to {number(one['highest'])})"
+            for severity in severities
+            for one in at(own, severity=severity)
+        ]
+        rows.append((name, f"{own[0]['n_affected']} : {own[0]['n_untouched']}", *cells))
+    head = ("series", "affected : untouched", *(f"severity {one:g}" for one in severities))
+    told = (
+        "Nothing was learned of these. Artifacts are simulated in a third of a series' volumes, "
+        "what is usual is taken from the series as it then is. AUC of affected against untouched "
+        "volumes, mean over draws (lowest to highest)."
+    )
+    return f"{told}\n\n{table(head, rows)}"
 
 
 def _calibration(content: Content) -> str:

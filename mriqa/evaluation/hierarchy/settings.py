@@ -1,6 +1,7 @@
 """What the experiments with the hierarchy try: config/hierarchy_experiments.yaml is made of it."""
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -57,6 +58,12 @@ class HierarchyExperiments(Section):
     )
     simclr_iterations: int = Field(
         300, ge=1, description="Steps of contrastive pretraining, for SimCLR's start."
+    )
+    elsewhere: Path | None = Field(
+        None,
+        description="Results of another cohort's finished run, with diffusion or other 4D series: "
+        "artifacts are simulated in some of their volumes, and looked for with what was learned "
+        "here.",
     )
 
     @model_validator(mode="after")

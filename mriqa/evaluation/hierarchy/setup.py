@@ -8,7 +8,9 @@ from mriqa.config import Config, ReferenceSection, TrainingSection
 from mriqa.config.methods import ARTIFACT_FAMILIES
 from mriqa.embedding.embedder import fingerprint
 from mriqa.embedding.network import open_network, scoring_precision
+from mriqa.evaluation.hierarchy.elsewhere import OneSeries, draw_series
 from mriqa.evaluation.hierarchy.encoders import (
+    ELSEWHERE,
     EncoderPlan,
     identify,
     plan_encoders,
@@ -44,6 +46,7 @@ class Setup:
     held: tuple[Item, ...]
     stores: Stores
     simclr: tuple[EmbeddingReader, ReferenceSection] | None
+    elsewhere: tuple[EmbeddingReader, list[OneSeries]] | None
     failed: dict[str, str]
 
     def pupil(self, plan: EncoderPlan) -> tuple[Pupil, Volumes]:
@@ -85,16 +88,12 @@ def prepare(config: Config, section: HierarchyExperiments, threads: int) -> Setu
     training = config.training.model_copy(
         update={"launcher": "plain", "workers": 1, "threads": threads}
     )
+    # first of all: nobody wants to hear after an hour that there is nothing of use
+    away = draw_series(section.elsewhere, section.seed) if section.elsewhere else None
     plans = tuple(plan_encoders(ground, section))
     networks = {plan: train_encoder(ground, plan, training) for plan in plans}
     precision = scoring_precision(training)
-    learnt, held = (
-        tuple(draw_items(scans, stores, count, section, ARTIFACT_FAMILIES))
-        for scans, count in (
-            (ground.learnt, section.copies),
-            (ground.held, section.held_copies),
-        )
-    )
+    learnt, held = _items(ground, stores, section)
     readers = {
         plan: reader_of(
             ground, plan, networks[plan], training, precision,
@@ -105,7 +104,28 @@ def prepare(config: Config, section: HierarchyExperiments, threads: int) -> Setu
     simclr = _simclr(config, ground, training) if SIMCLR in config.methods else None
     everyone = [*readers.values(), *([simclr[0]] if simclr else [])]
     failed = look_at_all([*learnt, *held], everyone, stores)
-    return Setup(ground, section, plans, networks, readers, learnt, held, stores, simclr, failed)
+    elsewhere = None
+    if away is not None:
+        first = plans[0], networks[plans[0]]
+        reader = reader_of(ground, *first, training, precision, lambda _: True, ELSEWHERE)
+        elsewhere = reader, away
+    return Setup(
+        ground, section, plans, networks, readers, learnt, held, stores, simclr, elsewhere, failed
+    )
+
+
+def _items(
+    ground: Ground, stores: Stores, section: HierarchyExperiments
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """What is learned from, and what tests."""
+    learnt, held = (
+        tuple(draw_items(scans, stores, count, section, ARTIFACT_FAMILIES))
+        for scans, count in (
+            (ground.learnt, section.copies),
+            (ground.held, section.held_copies),
+        )
+    )
+    return learnt, held
 
 
 def _asked(plan: EncoderPlan, learnt: Sequence[Item], held: Sequence[Item]) -> list[Item]:
