@@ -64,7 +64,18 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON to `path`; refuses NaN, which JSON does not have."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, _json(content))
+
+
+def write_json_if_changed(path: Path, content: Any) -> None:
+    """The same unless `path` already holds it: the old mtime stays."""
+    text = _json(content)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_parquet(path: Path, table: pa.Table, row_group_size: int = 65_536) -> None:

@@ -15,7 +15,7 @@ from mriqa.errors import UserError
 from mriqa.files import (
     read_if_sound,
     remove_leftovers,
-    write_json,
+    write_json_if_changed,
     write_parquet,
     write_parquet_if_changed,
 )
@@ -97,7 +97,7 @@ def write_labels(sources: Sequence[LabelSource], results: Path) -> LabelSummary 
     # first: a label whose file is not remembered would be one of whatever file comes next
     write_parquet_if_changed(results / SEEN_FILE, read.seen)
     write_problems(results / PROBLEMS, read.labels.problems)
-    write_json(results / AGREEMENT, [one.to_json() for one in summary.agreements])
+    write_json_if_changed(results / AGREEMENT, [one.to_json() for one in summary.agreements])
     write_parquet_if_changed(results / RATINGS_FILE, read.ratings)
     return summary
 

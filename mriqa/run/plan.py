@@ -18,6 +18,8 @@ import mriqa
 from mriqa.cohort.manifest import SHARD_INDEX_NAME, shard_name
 from mriqa.config import Config, TrainingSection, check_config, section_json
 from mriqa.errors import UserError
+from mriqa.labels.publish import PROBLEMS
+from mriqa.labels.reading import RATINGS_FILE
 from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_for_process
 from mriqa.run.versions import format_version
@@ -232,6 +234,14 @@ class Plan:
             return (MINUTES_AT_LEAST + round(mib / MIB_PER_MINUTE[stage])) * attempt
 
         return minutes
+
+    def labels_digest(self) -> str:
+        """Of the labels and of what was wrong with them, which the report shows."""
+        told = hashlib.sha256()
+        for file in (RATINGS_FILE, PROBLEMS):
+            path = self.results / file
+            told.update(path.read_bytes() if path.is_file() else b"")
+        return told.hexdigest()[:12]
 
     def hold_results(self) -> None:
         """Hold the results folder until this process ends, unless `mriqa run` already does."""

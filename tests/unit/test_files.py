@@ -16,6 +16,7 @@ from mriqa.files import (
     replacing_folder,
     temporary_name,
     write_json,
+    write_json_if_changed,
     write_parquet,
     write_parquet_if_changed,
     write_text,
@@ -109,6 +110,17 @@ def test_json_has_no_nan(tmp_path):
     assert os.listdir(tmp_path) == []
     write_json(tmp_path / "j.json", {"ü": None})
     assert json.loads((tmp_path / "j.json").read_text()) == {"ü": None}
+
+
+def test_json_is_written_again_only_if_it_is_another(tmp_path):
+    path = tmp_path / "j.json"
+    write_json_if_changed(path, {"ü": 1})
+    os.utime(path, ns=(1, 1))
+    write_json_if_changed(path, {"ü": 1})
+    assert path.stat().st_mtime_ns == 1
+    write_json_if_changed(path, {"ü": 2})
+    assert path.stat().st_mtime_ns != 1
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ü": 2}
 
 
 def test_leftovers_of_a_killed_run_go(tmp_path):

@@ -1,4 +1,4 @@
-"""Labels in a real run: no job runs for them, and they go with the files they were given to."""
+"""Labels in a real run: the report shows them, no other job runs, and they go with the files they were given to."""
 
 import pyarrow.parquet as pq
 from tiny_cohort import Cohort, stages, write_subject
@@ -15,14 +15,16 @@ def rated(cohort: Cohort) -> dict[str, bool]:
     return {row["rater"]: row["used"] for row in rows}
 
 
-def test_labels_rerun_no_job_and_follow_their_files(cohort: Cohort) -> None:
+def test_labels_rerun_the_report_alone_and_follow_their_files(cohort: Cohort) -> None:
     lines = ["series_id\trater\trating"]
     lines += [f"{series_of(cohort, f'0{number}')}\trater{number}\tpass" for number in (3, 4, 5)]
     lines.append("nobody\trater9\tpass")
     (cohort.folder / "labels.tsv").write_text("\n".join(lines) + "\n")
     cohort.edit_config("rating:", "labels: [{kind: table, path: labels.tsv}]\nrating:")
     output = cohort.run()
-    assert stages(output) == set()
+    assert stages(output) == {"report"}  # which shows them
+    assert "rater4" in (cohort.results / "report" / "index.html").read_text()
+    assert "nothing to do" in cohort.run()
     assert "index: labels 3 of 3 series (3 pass, 0 questionable, 0 fail); problems 1" in output
     told = cohort.verb("query", "results", "SELECT line, value FROM label_problems")
     assert "nobody" in told

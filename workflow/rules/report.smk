@@ -19,6 +19,7 @@ rule write_report:
     params:
         settings=lambda wildcards: PLAN.settings("report"),
         format_version=PLAN.format_version("report"),
+        labels=lambda wildcards: PLAN.labels_digest(),
     message:
         "Write the HTML report"
     shell:
