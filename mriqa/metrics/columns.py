@@ -117,6 +117,15 @@ _SHARED = (
         "mean over its slices. Noise and slices out of place lower it, blur raises it.",
     ),
     _metric(
+        "body_slice_tearing",
+        "lower",
+        (-2, 2),
+        "Correlation of the two slices around a slice with one another, less body_slice_consistency"
+        " of the slice; of a volume, the mean over its slices. Below 0 in an intact volume; motion "
+        "between the turns in which every second slice is acquired raises it. The end slices have "
+        "none.",
+    ),
+    _metric(
         "body_slice_dropout",
         "lower",
         (None, 1),

@@ -153,6 +153,7 @@ def _measured(tally: Tally, regions: Regions) -> tuple[Named, dict[str, float]]:
     near = neighbours.compare_neighbours(regions)
     excess = neighbours.noise_excess(tally.residual_rms)
     slices["body_slice_consistency"] = near.consistency
+    slices["body_slice_tearing"] = near.tearing
     slices["body_slice_dropout"] = near.dropout
     slices["body_slice_noise_excess"] = excess
     whole |= neighbours.summary(near, excess)

@@ -17,9 +17,11 @@ MIN_AREA = 0.25
 
 @dataclass(frozen=True)
 class Neighbours:
-    """`consistency` and `dropout` of every slice, `(z,)`; NaN where there is too little body."""
+    """Of every slice `(z,)` `consistency`, `tearing` and `dropout`; NaN where there is too little
+    body."""
 
     consistency: Floats
+    tearing: Floats
     dropout: Floats
 
 
@@ -27,6 +29,11 @@ def compare_neighbours(regions: Regions) -> Neighbours:
     """Compare every slice with the one before and the one after it, over the body they share.
 
     consistency: mean correlation coefficient with them, -1 to 1; higher is better.
+    tearing: how much better the two fit one another than the slice between them, their correlation
+    coefficient less the consistency, -2 to 2; lower is better. In an intact volume slices that are
+    further apart are less alike, and it lies below 0. Slices are acquired in turns, every second
+    one first: who moves in between tears the volume into two, each of which fits in itself. The
+    first and the last slice have none.
     dropout: share of the signal that the slice lacks, 1 - m(z) / sqrt(m(z-1) m(z+1)) with mean
     intensities m over the body of all three; near 0 is good, at most 1, negative where the slice
     is brighter than its neighbours. The first and the last slice have none.
@@ -36,21 +43,24 @@ def compare_neighbours(regions: Regions) -> Neighbours:
     mean = regions.mean.reshape(body.shape)
     least = MIN_AREA * float(np.count_nonzero(body, axis=1).max())
     correlation = np.full(len(body) + 1, np.nan)
-    dropout = np.full(len(body), np.nan)
+    around, dropout = np.full((2, len(body)), np.nan)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        correlation[1:-1] = _correlation(mean, body[:-1] & body[1:], least)
+        correlation[1:-1] = _correlation(mean[:-1], mean[1:], body[:-1] & body[1:], least)
+        around[1:-1] = _correlation(mean[:-2], mean[2:], body[:-2] & body[2:], least)
         dropout[1:-1] = _missing(mean, body[:-2] & body[1:-1] & body[2:], least)
-    return Neighbours(_mean_of_known(correlation[:-1], correlation[1:]), dropout)
+    consistency = _mean_of_known(correlation[:-1], correlation[1:])
+    return Neighbours(consistency, around - consistency, dropout)
 
 
 def summary(near: Neighbours, excess: Floats) -> dict[str, float]:
-    """The volume's columns: mean consistency, and how far its worst slice is off."""
-    known = near.consistency[np.isfinite(near.consistency)]
+    """The volume's columns: mean consistency and tearing, and how far its worst slice is off."""
+    known, torn = (one[np.isfinite(one)] for one in (near.consistency, near.tearing))
     return {
         "body_slice_consistency": float(known.mean()) if len(known) else np.nan,
         "body_slice_consistency_drop": float(np.median(known) - known.min())
         if len(known)
         else np.nan,
+        "body_slice_tearing": float(torn.mean()) if len(torn) else np.nan,
         "body_slice_dropout": _largest(near.dropout),
         "body_slice_noise_excess": _largest(excess),
     }
@@ -90,11 +100,11 @@ def _mean_of_known(one: Floats, two: Floats) -> Floats:
     return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
 
 
-def _correlation(mean: Planes, shared: Mask, least: float) -> Floats:
-    """Pearson's correlation of every slice and the next one over `shared`; 0 if one is constant."""
+def _correlation(first: Planes, second: Planes, shared: Mask, least: float) -> Floats:
+    """Pearson's correlation of pairs of slices over what they share; 0 if one is constant."""
     weight = shared.astype(np.float32)
     count = np.vecdot(weight, weight)
-    one, two = (_centred(planes, weight, count) for planes in (mean[:-1], mean[1:]))
+    one, two = (_centred(planes, weight, count) for planes in (first, second))
     norm = (_norm(one) * _norm(two)).astype(np.float32)
     value = np.where(norm > 0, np.clip(np.vecdot(one, two) / norm, -1, 1), 0.0)
     return np.where(count >= max(least, 2), value, np.nan)

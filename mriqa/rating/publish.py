@@ -44,7 +44,7 @@ from mriqa.tables.schemas import SCHEMA_VERSION
 from mriqa.tables.strata import add_strata
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Raise it when the tables change: `merge` then runs again."""
 
 _LIBRARIES = (

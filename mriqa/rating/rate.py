@@ -40,6 +40,7 @@ RATED_METRICS: tuple[RatedMetric, ...] = (
     RatedMetric("body_slice_dropout", False, "slice_inconsistency"),
     RatedMetric("body_slice_noise_excess", False, "slice_inconsistency"),
     RatedMetric("body_slice_consistency_drop", False, "slice_inconsistency"),
+    RatedMetric("body_slice_tearing", False, "slice_inconsistency"),
 )
 
 

@@ -25,7 +25,7 @@ from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when the numbers change: all score jobs then run again."""
 
 WORKING_COPIES = 6

@@ -37,7 +37,7 @@ FLAG_REASONS = {
     "entropy": "entropy focus criterion (EFC) far above its stratum: ghosts, blur or noise",
     "background": "energy outside the body (FBER) far above its stratum",
     "border": "signal at the border of the field of view far above its stratum: fold-over",
-    "slice_inconsistency": "a slice differs from its neighbours far more than usual",
+    "slice_inconsistency": "slices differ from their neighbours far more than usual",
     "nonfinite": "more than 0.1% of voxels are not finite numbers",
     "networks": "the hierarchy's networks do not rate it pass, though no metric is unusual",
     "unlike_references": "nearer to low-quality references than a good volume, though no metric is "

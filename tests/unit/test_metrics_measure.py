@@ -10,7 +10,7 @@ from scipy import ndimage
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.metrics.measure import percentile
-from mriqa.metrics.regions import block_mean, grow
+from mriqa.metrics.regions import block_mean, find_regions, grow
 
 AIR = ("body_snr", "body_fber", "body_ghosting_y", "body_ghosting_x")
 
@@ -127,6 +127,38 @@ def test_a_shifted_slice_fits_its_neighbours_worst():
     assert int(np.argmin(moved.slices["body_slice_consistency"])) == 6
     drop = "body_slice_consistency_drop"
     assert moved.volume[drop] > clean.volume[drop] + 0.1
+
+
+def test_motion_between_the_turns_tears_a_volume():
+    """Every second slice is acquired first; then somebody moves."""
+    intact, moved = ellipse_body(), ellipse_body()
+    moved[1::2] = np.roll(moved[1::2], 4, axis=2)
+    before, after = (of(add_noise(one, 1.0)) for one in (intact, moved))
+    assert before.volume["body_slice_tearing"] < 0
+    assert after.volume["body_slice_tearing"] > before.volume["body_slice_tearing"] + 0.02
+    torn, whole = (one.slices["body_slice_tearing"] for one in (after, before))
+    assert np.isnan(torn[[0, -1]]).all()
+    assert (torn[1:-1] > whole[1:-1]).all()
+    half = ellipse_body()
+    half[6:] = np.roll(half[6:], 4, axis=2)  # moved once, and no slice lies between two of a turn
+    assert of(add_noise(half, 1.0)).volume["body_slice_tearing"] < 0
+
+
+def test_tearing_is_what_correlation_coefficients_say():
+    volume = add_noise(ellipse_body(), 4.0)
+    volume[7] = np.roll(volume[7], 6, axis=1)
+    regions = find_regions(volume)
+    mean, body = regions.mean, regions.body
+
+    def correlation(one, two):
+        shared = body[one] & body[two]
+        return np.corrcoef(mean[one][shared], mean[two][shared])[0, 1]
+
+    found = of(volume).slices["body_slice_tearing"]
+    for z in range(1, len(volume) - 1):
+        beside = (correlation(z - 1, z) + correlation(z, z + 1)) / 2
+        # by the body of each slice, which is also closed across slices
+        assert found[z] == pytest.approx(correlation(z - 1, z + 1) - beside, abs=1e-3)
 
 
 def test_a_spike_in_one_slice_is_found_in_this_slice():

@@ -83,3 +83,25 @@ def test_a_dark_slice_of_a_real_diffusion_volume_is_found(real_data):
     assert clean.volume["body_slice_dropout"] < 0.1
     assert int(np.nanargmax(dropped.slices["body_slice_dropout"])) == 12
     assert dropped.volume["body_slice_dropout"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_fetus_that_moved_between_the_turns_is_torn(real_data):
+    """Of the three runs the first is, in the slices of the second half: looked at by eye."""
+    torn, *whole = (
+        of(load(real_data, f"body/fetal/sub-01_run-{run}_T2w.nii.gz")) for run in (1, 3, 5)
+    )
+    values = torn.slices["body_slice_tearing"]
+    assert np.median(values[10:-1]) > np.median(values[1:8]) + 0.03
+    for one in whole:
+        assert np.median(values[10:-1]) > np.nanmax(one.slices["body_slice_tearing"])
+
+
+def test_interslice_motion_in_a_real_diffusion_volume_stands_out(real_data):
+    name = "dwi/siemens_prisma_HFS.nii.gz"
+    usual = [
+        of(load(real_data, name, place)).volume["body_slice_tearing"] for place in range(1, 13)
+    ]
+    volume = load(real_data, name, 6)
+    volume[1::2] = np.roll(volume[1::2], 2, axis=1)
+    moved = of(volume).volume["body_slice_tearing"]
+    assert moved > max(usual) + 3 * np.std(usual)
