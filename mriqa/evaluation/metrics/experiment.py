@@ -32,7 +32,7 @@ from mriqa.evaluation.metrics.predictions import (
 from mriqa.evaluation.metrics.scans import Floats, Scans, read_scans
 from mriqa.evaluation.metrics.settings import MetricsExperiments
 from mriqa.evaluation.metrics.single import metric_records, signs_of, signs_of_folds
-from mriqa.evaluation.metrics.tested import Record, Tested, tested
+from mriqa.evaluation.metrics.tested import Record, Tested, with_resamples
 from mriqa.evaluation.metrics.verdicts import BAD, OPEN, Verdicts, agreement_record, decide
 from mriqa.evaluation.settings_file import load_settings
 from mriqa.files import write_json, write_parquet, write_text
@@ -173,9 +173,9 @@ def _results(
     learnt: _Part, others: _Part | None, section: MetricsExperiments, threads: int
 ) -> tuple[dict[str, Any], list[pa.Table]]:
     where, folds = _folds(learnt, section)
-    tests = [tested(where, learnt.scans, learnt.verdicts, section)]
+    tests = [with_resamples(where, learnt.scans, learnt.verdicts, section)]
     if others is not None:
-        tests.append(tested(SECOND, others.scans, others.verdicts, section))
+        tests.append(with_resamples(SECOND, others.scans, others.verdicts, section))
     scalings = [AS_IS]
     if section.by_site and all(one.scans.sites is not None for one in tests):
         scalings += [BY_SITE] if where == OUT_OF_SITE else []

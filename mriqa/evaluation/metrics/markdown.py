@@ -115,8 +115,8 @@ def _classifiers(content: Content) -> str:
         "that is tested. That needs several scans of a new site before the first can be judged, "
         "no grades of them, and that not most of them are bad.\n\n"
         + table(head, rows)
-        + "\n\nPublished, to stand beside and not to be ranked with: other data or another protocol "
-        "(how grades are joined, how metrics are scaled, a model chosen among many).\n\n"
+        + "\n\nPublished, to stand beside and not to be ranked with: other data or another way "
+        "(how grades are joined and metrics scaled; a model chosen among many).\n\n"
         + table(["what", "accuracy", "source"], quoted)
     )
 

@@ -62,7 +62,9 @@ class Tested:
         return interval(np.where(total > 0, weights @ values[among] / np.maximum(total, 1), np.nan))
 
 
-def tested(where: str, scans: Scans, verdicts: Verdicts, section: MetricsExperiments) -> Tested:
+def with_resamples(
+    where: str, scans: Scans, verdicts: Verdicts, section: MetricsExperiments
+) -> Tested:
     """With resamples by the settings' seed."""
     names, subject = np.unique(scans.subjects, return_inverse=True)
     drawn = resample(len(names), section.bootstraps, section.seed)
