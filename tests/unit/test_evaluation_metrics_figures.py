@@ -100,11 +100,7 @@ def test_an_interval_draws_whole_subjects():
     signs = np.ones_like(scans.values)
     once = metric_records(with_resamples("x", scans, verdicts, QUICK), signs)[0]
     rows = np.repeat(np.arange(len(scans)), 5)
-    many = replace(
-        scans, keys=tuple((str(row),) for row in range(len(rows))), subjects=scans.subjects[rows],
-        sites=scans.sites[rows], values=scans.values[rows], grades=scans.grades[rows],
-    )  # fmt: skip
-    said = Verdicts(verdicts.said[rows], verdicts.disputed[rows], verdicts.place[rows])
+    many, said = scans.only(rows), verdicts.only(rows)
     copied = metric_records(with_resamples("x", many, said, QUICK), signs[rows])[0]
     for name in ("auc", "low", "high"):
         assert copied[name] == pytest.approx(once[name])
@@ -153,12 +149,8 @@ def test_open_scans_count_nowhere():
     said[::5] = OPEN
     kept = said != OPEN
     found = predicted(len(scans))
-    part = replace(
-        scans, keys=tuple(key for key, one in zip(scans.keys, kept, strict=True) if one),
-        subjects=scans.subjects[kept], sites=scans.sites[kept], values=scans.values[kept],
-        grades=scans.grades[kept],
-    )  # fmt: skip
-    less = Verdicts(said[kept], verdicts.disputed[kept], verdicts.place[kept])
+    rows = np.flatnonzero(kept)
+    part, less = scans.only(rows), replace(verdicts, said=said).only(rows)
     fewer = Predicted(found.probability[kept], found.share[kept], found.thresholds[:, kept])
     whole = with_resamples("x", scans, replace(verdicts, said=said), QUICK)
     a = classifier_record(whole, "forest", "as it is", found)

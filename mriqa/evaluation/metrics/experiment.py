@@ -91,7 +91,7 @@ def run_experiment(tables: Tables, section: MetricsExperiments, out: Path, threa
     """
     started = time.monotonic()
     learnt, others = _read(tables, section)
-    if others is not None:
+    if others is not None and section.same_people:
         learnt = _without_subjects_of(learnt, others, tables)
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -143,14 +143,17 @@ def _without_subjects_of(learnt: _Part, others: _Part, tables: Tables) -> _Part:
     shared = np.isin(learnt.scans.subjects, others.scans.subjects)
     if not shared.any():
         return learnt
-    said = np.where(shared, OPEN, learnt.verdicts.said)
-    if len(np.unique(said[said != OPEN])) < 2:
+    rows = np.flatnonzero(~shared)
+    verdicts = learnt.verdicts.only(rows)
+    if len(np.unique(verdicts.said[verdicts.known])) < 2:
         raise UserError(
             f"{tables.metrics}: all subjects with good or bad scans are in {tables.test}, too"
         )
-    note = f"{int(shared.sum())} scans of subjects of {tables.test} are not learned from"
-    verdicts = Verdicts(said, learnt.verdicts.disputed & ~shared, learnt.verdicts.place)
-    return _Part(learnt.scans, verdicts, (*learnt.notes, note))
+    note = (
+        f"{int(shared.sum())} scans of subjects who are in {tables.test}, too, left out (if those "
+        "are other people with the same ids, set `same_people: false`)"
+    )
+    return _Part(learnt.scans.only(rows), verdicts, (*learnt.notes, note))
 
 
 def _folds(part: _Part, section: MetricsExperiments) -> tuple[str, list[Fold]]:

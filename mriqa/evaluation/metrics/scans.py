@@ -1,7 +1,7 @@
 """Scans with their metrics and the grades that raters gave them, from one or two tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,17 @@ class Scans:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def only(self, rows: Indices) -> "Scans":
+        """The scans of these rows, in their order."""
+        return replace(
+            self,
+            keys=tuple(self.keys[row] for row in rows),
+            subjects=self.subjects[rows],
+            sites=None if self.sites is None else self.sites[rows],
+            values=self.values[rows],
+            grades=self.grades[rows],
+        )
 
 
 @dataclass(frozen=True)

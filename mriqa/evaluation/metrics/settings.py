@@ -95,6 +95,11 @@ class MetricsExperiments(Section):
         description="Columns that together name a scan: a row each; --grades is joined by them.",
     )
     subject: Name = Field(description="Column of subjects, who are never on both sides of a split.")
+    same_people: bool = Field(
+        True,
+        description="A subject of the second table (--test) is the one of the same name in the "
+        "first, who is then not learned from; false: other people, whose ids may be alike.",
+    )
     site: Name | None = Field(
         None, description="Column of sites: each is left out in turn; none: folds of subjects."
     )
@@ -133,6 +138,7 @@ MRART = MetricsExperiments(
 ABIDE = MetricsExperiments(
     keys=("subject_id",),
     subject="subject_id",
+    same_people=False,
     site="site",
     grades=GradesSection(
         raters=("rater_1", "rater_2"),
@@ -144,4 +150,5 @@ ABIDE = MetricsExperiments(
     ),
     leave_out=_PROTOCOL,
 )
-"""ABIDE, then DS030, as MRIQC did: 1 accept, 0 doubtful, -1 exclude, by its two raters."""
+"""ABIDE, then DS030, as MRIQC did: 1 accept, 0 doubtful, -1 exclude, by its two raters. Numbers
+from 50004 on are subjects in both, not the same ones."""

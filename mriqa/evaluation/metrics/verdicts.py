@@ -33,6 +33,10 @@ class Verdicts:
         """Scans that are learned from and counted."""
         return np.asarray(self.said != OPEN)
 
+    def only(self, rows: Indices) -> "Verdicts":
+        """Those of these rows."""
+        return Verdicts(self.said[rows], self.disputed[rows], self.place[rows])
+
     @property
     def bad(self) -> Booleans:
         """Scans that are bad."""
