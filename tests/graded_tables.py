@@ -36,7 +36,7 @@ def write_table(path: Path, rows, columns=None):
     """As TSV or CSV by the name; None is written as n/a."""
     separator = "\t" if path.suffix == ".tsv" else ","
     columns = columns or list(rows[0])
-    cells = [["n/a" if row[name] is None else row[name] for name in columns] for row in rows]
+    cells = [["n/a" if row[name] is None else str(row[name]) for name in columns] for row in rows]
     path.write_text("\n".join(separator.join(line) for line in [columns, *cells]) + "\n")
     return path
 

@@ -113,6 +113,47 @@ def test_subjects_of_the_second_table_are_not_learned_from(tmp_path, settings_fi
     assert result(out)["counts"]["out of site"]["n"] == len(rows)
 
 
+def test_a_runs_own_volumes_with_labels_of_another_table(tmp_path, settings_file):
+    """As volumes.parquet: a row a volume, failed ones without metrics, more columns than asked."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "series_id": f"c_sub-{at:03d}_T1w", "volume": at % 2, "subject": f"{at // 2:03d}",
+            "body_snr": 5.0 - at % 3 + rng.normal(), "body_efc": rng.random(), "rating": "pass",
+        }
+        for at in range(60)
+    ]  # fmt: skip
+    rows.append({**rows[0], "series_id": "failed", "volume": None, "body_snr": None,
+                 "body_efc": None})  # fmt: skip
+    frame = pd.DataFrame(rows).astype({"volume": "Int32"})
+    frame.to_parquet(tmp_path / "volumes.parquet")
+    said = [
+        {
+            "series_id": row["series_id"],
+            "volume": row["volume"],
+            "label": ["ok", "so", "no"][at % 3],
+        }
+        for at, row in enumerate(rows[:60])
+    ]
+    grades = write_table(tmp_path / "labels.csv", said)
+    values = {"raters": ["label"], "values": ["ok", "so", "no"], "good": ["ok"], "bad": ["no"]}
+    settings = settings_file(keys=["series_id", "volume"], subject="subject", site=None,
+                             grades=values, metrics=["body_*"])  # fmt: skip
+    out = tmp_path / "out"
+    arguments = ["--grades", grades, "--experiments", settings]
+    assert run(tmp_path / "volumes.parquet", out, *arguments) == 0
+    content = result(out)
+    counts = content["counts"]["out of fold"]
+    assert (counts["n"], counts["n_bad"], counts["n_good"], counts["n_open"]) == (60, 20, 20, 20)
+    (snr,) = found(content, metric="body_snr")
+    assert (snr["better"], snr["direction_from"]) == ("higher", "published")
+    truth = np.array([at % 3 for at in range(60)])
+    kept = truth != 1
+    badness = -np.array([row["body_snr"] for row in rows[:60]])
+    assert snr["auc"] == pytest.approx(roc_auc_score(truth[kept] == 2, badness[kept]))
+    assert any("1 row without series_id or volume" in note for note in content["notes"])
+
+
 def test_several_raters(tmp_path, settings_file):
     rows = graded_rows()
     for at, row in enumerate(rows):

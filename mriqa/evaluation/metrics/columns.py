@@ -49,17 +49,23 @@ def chosen_metrics(
         for name in fitting
         if name not in left
     ]
-    values = metric_values(table, rows, left)
+    kept = _varying(table, rows, left, notes)
+    if not kept:
+        raise UserError(f"{table.path}: no metric that varies; see `metrics` and `leave_out`")
+    return kept
+
+
+def _varying(
+    table: TextTable, rows: Sequence[Row], names: Sequence[str], notes: list[str]
+) -> list[str]:
     kept = []
-    for name, column in zip(left, values.T, strict=True):
+    for name, column in zip(names, metric_values(table, rows, names).T, strict=True):
         finite = column[np.isfinite(column)]
         if finite.size and finite.min() < finite.max():
             kept.append(name)
         else:
             why = "always the same" if finite.size else "never there"
             notes.append(f"{table.path}: {name} is {why} in graded scans; left out")
-    if not kept:
-        raise UserError(f"{table.path}: no metric that varies; see `metrics` and `leave_out`")
     return kept
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -204,26 +204,20 @@ def _classify(
     plain: Ground, folds: Sequence[Fold], tests: Sequence[Tested], scalings: Sequence[str]
 ) -> tuple[list[Record], list[pa.Table]]:
     """Every classifier on metrics as they are and by site: out of site or fold, then on others."""
-    records: list[Record] = []
-    predictions = []
-    todo = [(scaled, kind, fold) for scaled, kind in product(scalings, KINDS)
-            for fold in [*folds, *([None] if len(tests) > 1 else [])]]  # fmt: skip
-    parts: list[Predicted] = []
-    for scaled, kind, fold in track(todo, len(todo), "experiment: learn", "folds"):
-        ground, other = _scaled(plain, scaled), tests[-1]
-        if fold is not None:
-            parts.append(predict_fold(kind, ground, fold))
-            if fold is not folds[-1]:
-                continue
-            found, test = joined(parts, folds, len(ground.scans)), tests[0]
-            parts = []
-        else:
+    found: list[tuple[Tested, Kind, str, Predicted]] = []
+    todo = list(product(scalings, KINDS, folds))
+    steps = track(todo, len(todo), "experiment: learn", "folds")
+    for (scaled, kind), own in groupby(steps, key=lambda step: step[:2]):
+        ground = _scaled(plain, scaled)
+        parts = [predict_fold(kind, ground, fold) for _, _, fold in own]
+        found.append((tests[0], kind, scaled, joined(parts, folds, len(ground.scans))))
+        for other in tests[1:]:
             known = np.flatnonzero(ground.verdicts.known)
             values = _values(other.scans, scaled)
-            found, test = predict_others(kind, ground, known, values, SECOND), other
-        records.append(classifier_record(test, kind, scaled, found))
-        predictions.append(_table(test, kind, scaled, found))
-    return sorted(records, key=lambda one: one["where"] == SECOND), predictions
+            told = predict_others(kind, ground, known, values, SECOND)
+            found.append((other, kind, scaled, told))
+    found.sort(key=lambda one: one[0].where == SECOND)
+    return [classifier_record(*one) for one in found], [_table(*one) for one in found]
 
 
 def _scaled(ground: Ground, scaled: str) -> Ground:

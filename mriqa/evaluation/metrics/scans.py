@@ -78,37 +78,63 @@ def read_scans(
     Raises UserError: no such column; a scan twice with different content; a grade that is not in
     the settings; no scan of one table in the other; no grade at all; no subject of a graded scan.
     """
-    own = read_text_table(table)
-    notes = [f"{one.file} line {one.line}: {one.problem}" for one in own.problems]
-    rows = _by_key(own, section.keys, notes)
-    other, given = own, rows
-    if grades is not None:
-        other = read_text_table(grades)
-        notes += [f"{one.file} line {one.line}: {one.problem}" for one in other.problems]
-        given = _by_key(other, section.keys, notes)
-        _tell_unmatched(table, rows, grades, given, notes)
+    both, notes = _open(table, grades, section.keys)
     who = [section.subject, *([section.site] if section.site else [])]
+    where = f"{table}" + (f" and {grades}" if grades else "")
     for name in (*who, *raters, *compared):
-        if name not in own.columns and name not in other.columns:
-            raise lacking(f"{table}" + (f" and {grades}" if grades else ""), name, other.columns)
-    judged = _judged(rows, given, (raters, compared), section, notes)
+        if name not in both.own.columns and name not in both.other.columns:
+            raise lacking(where, name, both.other.columns)
+    judged = _judged(both, (raters, compared), section, notes)
     if not judged:
         raise UserError(f"{grades or table}: no grade in {', '.join(raters)} of any scan")
+    listed = list(judged)
+    rows = [both.rows[key] for key in listed]
     if metrics is None:
         used = {*section.keys, *who, *section.grades.raters, *section.grades.compared}
-        metrics = chosen_metrics(own, [rows[key] for key in judged], section, used, notes)
-    values = metric_values(own, [rows[key] for key in judged], metrics)
-    listed = list(judged)
+        metrics = chosen_metrics(both.own, rows, section, used, notes)
+    values = metric_values(both.own, rows, metrics)
     kept = np.flatnonzero(np.isfinite(values).any(axis=1))
-    if len(kept) < len(judged):
-        notes.append(f"{table}: {_count(len(judged) - len(kept))} without any metric left out")
+    if len(kept) < len(listed):
+        notes.append(f"{table}: {_count(len(listed) - len(kept))} without any metric left out")
     keys = [listed[at] for at in kept]
-    texts = [_text(keys, rows, given, name, f"{grades or table}") for name in who]
+    texts = [_text(keys, both, name, f"{grades or table}") for name in who]
     scans = Scans(
         tuple(keys), texts[0], texts[1] if section.site else None, tuple(metrics), values[kept],
         (*raters, *compared), np.array([judged[key] for key in keys], dtype=np.intp),
     )  # fmt: skip
     return Reading(scans, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The tables of metrics and of grades (the same one, or two) and their rows by key."""
+
+    own: TextTable
+    rows: Mapping[Key, Row]
+    other: TextTable
+    given: Mapping[Key, Row]
+
+    def of(self, name: str, key: Key) -> str | None:
+        """What column `name` says of a scan; that of the grades' table goes first."""
+        first, second = self.given[key].values, self.rows[key].values
+        return first[name] if name in first else second.get(name)
+
+
+def _open(table: Path, grades: Path | None, keys: Sequence[str]) -> tuple[_Both, list[str]]:
+    own = read_text_table(table)
+    notes = _told_problems(own)
+    rows = _by_key(own, keys, notes)
+    if grades is None:
+        return _Both(own, rows, own, rows), notes
+    other = read_text_table(grades)
+    notes += _told_problems(other)
+    given = _by_key(other, keys, notes)
+    _tell_unmatched(table, rows, grades, given, notes)
+    return _Both(own, rows, other, given), notes
+
+
+def _told_problems(table: TextTable) -> list[str]:
+    return [f"{one.file} line {one.line}: {one.problem}" for one in table.problems]
 
 
 def _by_key(table: TextTable, keys: Sequence[str], notes: list[str]) -> dict[Key, Row]:
@@ -158,8 +184,7 @@ def _tell_unmatched(
 
 
 def _judged(
-    rows: Mapping[Key, Row],
-    given: Mapping[Key, Row],
+    both: _Both,
     raters: tuple[Sequence[str], Sequence[str]],
     section: MetricsExperiments,
     notes: list[str],
@@ -172,8 +197,8 @@ def _judged(
     places = {value: place for place, value in enumerate(section.grades.values)}
     found: dict[Key, list[int]] = {}
     n_ungraded = 0
-    for key in sorted(rows.keys() & given.keys()):
-        said = [_of(name, given[key], rows[key]) for name in names]
+    for key in sorted(both.rows.keys() & both.given.keys()):
+        said = [both.of(name, key) for name in names]
         grades = [NOT_GRADED if one is None else places.get(normal_grade(one)) for one in said]
         for name, one, grade in zip(names, said, grades, strict=True):
             if grade is None:
@@ -189,14 +214,8 @@ def _judged(
     return found
 
 
-def _of(name: str, first: Row, second: Row) -> str | None:
-    return first.values[name] if name in first.values else second.values.get(name)
-
-
-def _text(
-    keys: Iterable[Key], rows: Mapping[Key, Row], given: Mapping[Key, Row], name: str, where: str
-) -> Texts:
-    found = {key: _of(name, given[key], rows[key]) for key in keys}
+def _text(keys: Iterable[Key], both: _Both, name: str, where: str) -> Texts:
+    found = {key: both.of(name, key) for key in keys}
     without = [key for key, value in found.items() if value is None]
     if without:
         raise UserError(f"{where}: no {name} of {_examples(without)}, which are graded; fill it in")
