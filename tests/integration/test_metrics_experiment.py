@@ -98,6 +98,19 @@ def test_without_sites_subjects_are_dealt_into_folds(tmp_path, settings_file):
     assert all(one["within_site"] is None for one in content["metrics"])
 
 
+def test_one_site_is_as_good_as_none_and_nothing_more_need_be_asked(tmp_path, settings_file):
+    rows = [{**row, "place": "here"} for row in graded_rows()]
+    table, out = write_table(tmp_path / "t.tsv", rows), tmp_path / "out"
+    settings = settings_file(bootstraps=0, specificities=[], folds=2)
+    assert run(table, out, "--experiments", settings) == 0
+    content = result(out)
+    assert list(content["counts"]) == ["out of fold"]
+    (one,) = found(content, classifier="logistic")
+    assert one["at_specificity"] == []
+    assert one["auc"]["low"] is None
+    assert one["within_site"]["value"] == one["auc"]["value"]
+
+
 def test_subjects_of_the_second_table_are_not_learned_from(tmp_path, settings_file):
     rows = graded_rows()
     table = write_table(tmp_path / "t.tsv", rows)
