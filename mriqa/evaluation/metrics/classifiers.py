@@ -109,4 +109,7 @@ def fit(
             n_jobs=threads,
         )
     model.fit(preparation(values), bad)
+    if kind == "forest":
+        # threads would add up the trees' probabilities in the order in which they are done
+        model.set_params(n_jobs=1)
     return Fitted(preparation, model, share)
