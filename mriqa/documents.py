@@ -13,6 +13,7 @@ from mriqa.columns import Column
 from mriqa.config import Config
 from mriqa.errors import ERROR_DESCRIPTIONS
 from mriqa.evaluation.hierarchy.settings import HierarchyExperiments
+from mriqa.evaluation.metrics.settings import ABIDE, MRART, MetricsExperiments
 from mriqa.evaluation.simclr.settings import ExperimentsSection
 from mriqa.files import write_text
 
@@ -31,6 +32,8 @@ def documents() -> dict[str, str]:
         "config/config.yaml": default_config_yaml(),
         "config/experiments.yaml": experiments_yaml(),
         "config/hierarchy_experiments.yaml": hierarchy_experiments_yaml(),
+        "config/metrics_abide.yaml": metrics_yaml(ABIDE, "ABIDE, tested on DS030, too"),
+        "config/metrics_mrart.yaml": metrics_yaml(MRART, "MR-ART"),
         "docs/tables.md": tables_markdown(),
         "docs/error_codes.md": error_codes_markdown(),
     }
@@ -104,6 +107,11 @@ def hierarchy_experiments_yaml() -> str:
     return _settings_yaml(HierarchyExperiments(), "`mriqa experiment hierarchy CONFIG` tries")
 
 
+def metrics_yaml(section: MetricsExperiments, data: str) -> str:
+    """What `mriqa experiment metrics` asks of known tables, with its meaning."""
+    return _settings_yaml(section, f"`mriqa experiment metrics TABLE OUT` asks of {data}")
+
+
 def _settings_yaml(section: BaseModel, told: str) -> str:
     lines = [
         f"# {_HEADER}",
@@ -130,7 +138,7 @@ def _instance_lines(section: BaseModel, depth: int, told: set[str]) -> Iterator[
                 shown = one.model_dump(mode="json", exclude_defaults=True)
                 text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=True, width=200)
                 yield f"{indent}- {text.strip()}"
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value:
             yield f"{indent}{name}:"
             for key, some in plain[name].items():
                 yield from _value_lines(key, some, f"{indent}  ")

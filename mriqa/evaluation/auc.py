@@ -6,6 +6,7 @@ stratum count, so that a difference between protocols is never taken for a diffe
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,3 +126,11 @@ def auc_of(pairs: Pairs, chosen: Booleans, sampling: Sampling) -> Auc:
     if n_subjects >= MIN_SUBJECTS and resampled.size >= MIN_RESAMPLES:
         low, high = (float(value) for value in np.percentile(resampled, INTERVAL))
     return Auc(float(wins[0] / total[0]), low, high, int(rows.size), n_subjects, n_negative)
+
+
+def interval(values: Floats) -> dict[str, Any]:
+    """`value` (the first), `low` and `high`: the middle 95% of the others; None if NaN or none."""
+    finite = values[1:][np.isfinite(values[1:])]
+    low, high = np.percentile(finite, INTERVAL) if len(finite) else (np.nan, np.nan)
+    named = (("value", values[0]), ("low", low), ("high", high))
+    return {name: float(one) if np.isfinite(one) else None for name, one in named}

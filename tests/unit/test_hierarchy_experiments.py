@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from mriqa.errors import ConfigError
 from mriqa.evaluation.about import about_run
+from mriqa.evaluation.auc import interval
 from mriqa.evaluation.hierarchy.figures import (
     FAIL,
     PASS,
@@ -19,7 +20,6 @@ from mriqa.evaluation.hierarchy.figures import (
     accuracies,
     auc_against_pass,
     contested_record,
-    interval,
     rated,
     sampling_of,
 )

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mriqa.evaluation.auc import Sampling
-from mriqa.evaluation.hierarchy.figures import Record, accuracies, contested_record, interval, rated
+from mriqa.evaluation.auc import Sampling, interval
+from mriqa.evaluation.hierarchy.figures import Record, accuracies, contested_record, rated
 from mriqa.evaluation.hierarchy.lessons import Labels, Pupil, draw_labels
 from mriqa.evaluation.hierarchy.volumes import Volumes
 from mriqa.methods.hierarchy.rounds import Floats

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.evaluation.auc import INTERVAL, Auc, Sampling, auc_of, pair_up, resample
+from mriqa.evaluation.auc import Auc, Sampling, auc_of, interval, pair_up, resample
 from mriqa.evaluation.hierarchy.lessons import Labels
 from mriqa.evaluation.hierarchy.volumes import Volumes
 from mriqa.labels.model import RATINGS
@@ -39,16 +39,6 @@ def accuracies(found: Classes, truth: Classes, sampling: Sampling) -> Floats:
         right = drawn[:, own & (found == one)].sum(axis=1)
         recalls.append(np.where(total > 0, right / np.maximum(total, 1), np.nan))
     return np.asarray(np.nanmean(recalls, axis=0))
-
-
-def interval(values: Floats) -> Record:
-    """`value` (the first), and the middle 95% of the others."""
-    low, high = np.percentile(values[1:], INTERVAL) if len(values) > 1 else (None, None)
-    return {"value": float(values[0]), "low": _plain(low), "high": _plain(high)}
-
-
-def _plain(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def rated(probabilities: Floats, volumes: Volumes, sampling: Sampling) -> Record:

@@ -1,0 +1,1 @@
+"""What metric columns alone say of raters' grades: `mriqa experiment metrics`."""
