@@ -1,6 +1,13 @@
 """Hand-made quality metrics of any anatomy."""
 
-from mriqa.metrics.columns import SLICE_COLUMNS, VOLUME_COLUMNS
-from mriqa.metrics.measure import Measurement, measure
+from mriqa.metrics.columns import SLICE_COLUMNS, SUBJECT_COLUMNS, VOLUME_COLUMNS
+from mriqa.metrics.measure import Measurement, body_of, measure
 
-__all__ = ["SLICE_COLUMNS", "VOLUME_COLUMNS", "Measurement", "measure"]
+__all__ = [
+    "SLICE_COLUMNS",
+    "SUBJECT_COLUMNS",
+    "VOLUME_COLUMNS",
+    "Measurement",
+    "body_of",
+    "measure",
+]

@@ -160,5 +160,37 @@ _VOLUME_ONLY = (
 AIR_METRICS = ("body_snr", "body_fber", "body_ghosting_y", "body_ghosting_x")
 """Columns that are NULL where there is no air to measure."""
 
-VOLUME_COLUMNS: tuple[Column, ...] = _SHARED + _VOLUME_ONLY
-SLICE_COLUMNS: tuple[Column, ...] = _SHARED
+_LACKING = _metric(
+    "dwi_slice_lacking",
+    "lower",
+    (None, 1),
+    "Of diffusion: share of the signal that a slice lacks against the same slice in the other "
+    "volumes of its shell, each volume's own level set aside; of a volume, that of its worst "
+    "slice. NULL in shells of fewer than 5 volumes.",
+)
+_OUTLIERS = Column(
+    "dwi_n_outlier_slices",
+    "int32",
+    "Of diffusion: slices that lack 10% or more, and lie more than 3.5 robust standard deviations "
+    "below the shell (Sairanen et al. 2018). NULL in shells of fewer than 5 volumes.",
+    better="lower",
+    bounds=(0, None),
+)
+
+BODY_VOLUME_COLUMNS: tuple[Column, ...] = _SHARED + _VOLUME_ONLY
+BODY_SLICE_COLUMNS: tuple[Column, ...] = _SHARED
+"""Of any anatomy."""
+DIFFUSION_VOLUME_COLUMNS = (_LACKING, _OUTLIERS)
+DIFFUSION_SLICE_COLUMNS = (_LACKING,)
+SUBJECT_COLUMNS = (
+    Column(
+        "dwi_outlier_slices",
+        "string",
+        "Of diffusion: slices that are outliers (dwi_n_outlier_slices), of all that were compared, "
+        "by shell: `b0 0/150, b1000 7/1500`.",
+    ),
+)
+
+VOLUME_COLUMNS = BODY_VOLUME_COLUMNS + DIFFUSION_VOLUME_COLUMNS
+SLICE_COLUMNS = BODY_SLICE_COLUMNS + DIFFUSION_SLICE_COLUMNS
+"""All that the tables hold."""

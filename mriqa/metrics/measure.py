@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mriqa.errors import ErrorCode, SeriesError
-from mriqa.metrics import ghosting, histogram, intensity, neighbours, texture
-from mriqa.metrics.columns import AIR_METRICS, SLICE_COLUMNS, VOLUME_COLUMNS
+from mriqa.metrics import diffusion, ghosting, histogram, intensity, neighbours, texture
+from mriqa.metrics.columns import AIR_METRICS, BODY_SLICE_COLUMNS, BODY_VOLUME_COLUMNS
 from mriqa.metrics.histogram import Counts, Floats
 from mriqa.metrics.regions import Mask, Regions, Volume, find_regions, grow
 from mriqa.metrics.tally import AIR, BODY, Tally, tally_slices
@@ -37,21 +37,30 @@ Named = dict[str, Floats]
 class Measurement:
     """Metrics of one volume.
 
-    `volume` by the names of VOLUME_COLUMNS (None where not computed, never NaN); `slices` by the
-    names of SLICE_COLUMNS, `(z,)` float64 each, NaN where not computed.
+    `volume` by the names of BODY_VOLUME_COLUMNS (None where not computed, never NaN); `slices` by
+    the names of BODY_SLICE_COLUMNS, `(z,)` float64 each, NaN where not computed. `signal` `(z,)`:
+    mean intensities of the slices within a body that was given, see `diffusion.slice_signal`.
     """
 
     volume: dict[str, float | str | None]
     slices: dict[str, Floats]
     background: Literal["air", "zeroed"]
+    signal: Floats | None = None
 
 
-def measure(volume: Volume, spacing_mm: tuple[float, float, float], *, upper: float) -> Measurement:
+def measure(
+    volume: Volume,
+    spacing_mm: tuple[float, float, float],
+    *,
+    upper: float,
+    shared_body: Mask | None = None,
+) -> Measurement:
     """All metrics of `volume` `(z, y, x)` float32, spacing_mm = (dz, dy, dx).
 
     The percentile `upper` (0-100) of the body is the intensity 1. Voxels that are not finite are
     left out; negative ones (interpolation) count as zero. The first metrics are all relative to
-    voxels, so that `spacing_mm` does not change them. Deterministic and thread-safe. Raises
+    voxels, so that `spacing_mm` does not change them. `shared_body`, on the grid of
+    `Regions.body`, is that of the series, for `signal`. Deterministic and thread-safe. Raises
     SeriesError (ALL_NONFINITE, CONSTANT, NO_FOREGROUND) for a volume that cannot be measured.
     """
     clean, finite = _clean(volume)
@@ -67,10 +76,20 @@ def measure(volume: Volume, spacing_mm: tuple[float, float, float], *, upper: fl
         for name in AIR_METRICS:
             slices[name], whole[name] = np.full(len(clean), np.nan), np.nan
     return Measurement(
-        {c.name: reason if c.kind == "string" else _known(whole[c.name]) for c in VOLUME_COLUMNS},
-        {c.name: slices[c.name] for c in SLICE_COLUMNS},
+        {
+            one.name: reason if one.kind == "string" else _known(whole[one.name])
+            for one in BODY_VOLUME_COLUMNS
+        },
+        {one.name: slices[one.name] for one in BODY_SLICE_COLUMNS},
         "zeroed" if reason == "zeroed_background" else "air",
+        None if shared_body is None else diffusion.slice_signal(regions.mean, shared_body),
     )
+
+
+def body_of(volume: Volume) -> Mask:
+    """The body of a volume, as `measure` takes it for `shared_body`; raises SeriesError as that."""
+    clean, finite = _clean(volume)
+    return find_regions(clean, finite).body
 
 
 def _clean(volume: Volume) -> tuple[Volume, Mask | None]:

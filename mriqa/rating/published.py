@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from mriqa.columns import Column
 from mriqa.methods import METHODS, load_part
-from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS
+from mriqa.metrics import SLICE_COLUMNS, SUBJECT_COLUMNS, VOLUME_COLUMNS
 from mriqa.tables.schemas import (
     FAILURE_COLUMNS,
     RUN_COLUMNS,
@@ -37,7 +37,9 @@ VOLUMES = (*VOLUME_HEAD, *chain(*METHOD_VOLUME_COLUMNS.values()), *VOLUME_COLUMN
 SLICES = (*SLICE_HEAD, *chain(*METHOD_SLICE_COLUMNS.values()), *SLICE_COLUMNS, *SLICE_TAIL)
 SLICE_FILES = tuple(column for column in SLICES if column.name != "contrast")
 """What a file of the slices table holds: its contrast stands in the name of its folder."""
-SUBJECTS = (*SUBJECT_HEAD, *chain(*METHOD_SUBJECT_COLUMNS.values()), *SUBJECT_TAIL)
+SUBJECTS = (
+    *SUBJECT_HEAD, *chain(*METHOD_SUBJECT_COLUMNS.values()), *SUBJECT_COLUMNS, *SUBJECT_TAIL
+)  # fmt: skip
 FAILURES = FAILURE_COLUMNS
 RUNS = RUN_COLUMNS
 

@@ -5,7 +5,7 @@ error code. The file is complete or absent.
 """
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import Series, read_shard
 from mriqa.columns import Column, arrow_schema
@@ -23,6 +24,7 @@ from mriqa.files import MEMORY_KEY, readable, write_parquet
 from mriqa.images.store import ShardStore, StoredSeries, open_store
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
+from mriqa.rating.shells import Scored, shared_body, with_outliers
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
 FORMAT_VERSION = 4
@@ -126,12 +128,18 @@ def _score_series(
         row = {**_unread_row(series, status), "status": "failed"}
         yield _rows_table([{**row, "error_code": error.code, "error_message": error.message}])
         return
-    n_volumes = stored.attributes.n_volumes
     workers = _concurrent_volumes(stored, threads, mem_mb)
+    shells = _shells(series, stored.attributes.n_volumes)
+    body = shared_body(stored, shells) if workers else None
 
-    def score(volume: int) -> pa.Table:
-        return _score_volume(series, stored, volume, settings, workers)
+    def score(volume: int) -> Scored:
+        return _score_volume(series, stored, volume, settings, workers, body)
 
+    scored = _all_volumes(score, stored.attributes.n_volumes, workers)
+    yield from (one.rows for one in scored) if body is None else with_outliers(list(scored))
+
+
+def _all_volumes(score: Callable[[int], Scored], n_volumes: int, workers: int) -> Iterator[Scored]:
     if workers <= 1:
         yield from map(score, range(n_volumes))
         return
@@ -150,8 +158,13 @@ def _concurrent_volumes(stored: StoredSeries, threads: int, mem_mb: int) -> int:
 
 
 def _score_volume(
-    series: Series, stored: StoredSeries, volume: int, settings: ScoreSection, workers: int
-) -> pa.Table:
+    series: Series,
+    stored: StoredSeries,
+    volume: int,
+    settings: ScoreSection,
+    workers: int,
+    body: NDArray[np.bool_] | None,
+) -> Scored:
     head = _volume_head(series, stored, volume)
     try:
         if workers < 1:
@@ -161,7 +174,7 @@ def _score_volume(
                 f"a volume of {shape} voxels does not fit into the score job's memory: "
                 "raise resources.score_mem_mb",
             )
-        return _measured_table(head, stored, volume, settings)
+        return _measured(head, stored, volume, settings, body)
     except SeriesError as error:
         code, message = error.code, error.message
     except MemoryError:
@@ -172,7 +185,16 @@ def _score_volume(
         code = ErrorCode.INTERNAL
         message = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
     message = f"{series.source_path}, volume {volume}: {message}"
-    return _rows_table([{**head, "status": "failed", "error_code": code, "error_message": message}])
+    row = {**head, "status": "failed", "error_code": code, "error_message": message}
+    return Scored(_rows_table([row]), head["b_class"])
+
+
+def _shells(series: Series, n_volumes: int) -> list[str]:
+    """The shell of every volume."""
+    return [
+        diffusion_class(series.contrast, series.bvals, volume, n_volumes)[1]
+        for volume in range(n_volumes)
+    ]
 
 
 def _volume_head(series: Series, stored: StoredSeries, volume: int) -> Row:
@@ -212,12 +234,21 @@ def diffusion_class(
     return b_value, "b0" if b_value < 50 else f"b{int(b_value / 100 + 0.5) * 100}"
 
 
-def _measured_table(
-    head: Row, stored: StoredSeries, volume: int, settings: ScoreSection
-) -> pa.Table:
+def _measured(
+    head: Row,
+    stored: StoredSeries,
+    volume: int,
+    settings: ScoreSection,
+    body: NDArray[np.bool_] | None,
+) -> Scored:
     image = stored.volume(volume)
     nonfinite = 1 - float(np.count_nonzero(np.isfinite(image))) / image.size
-    measured = measure(image, stored.attributes.spacing_mm, upper=settings.foreground_percentile)
+    measured = measure(
+        image,
+        stored.attributes.spacing_mm,
+        upper=settings.foreground_percentile,
+        shared_body=body,
+    )
     row = {
         **head,
         "status": "ok",
@@ -226,9 +257,9 @@ def _measured_table(
         **measured.volume,
     }
     rows = _rows_table([row])
-    if not settings.slices:
-        return rows
-    return pa.concat_tables([rows, _slices_table(head, image.shape[0], measured.slices)])
+    if settings.slices:
+        rows = pa.concat_tables([rows, _slices_table(head, image.shape[0], measured.slices)])
+    return Scored(rows, head["b_class"], measured.signal)
 
 
 def _slices_table(head: Row, n_slices: int, slices: dict[str, np.ndarray]) -> pa.Table:

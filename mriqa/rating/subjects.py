@@ -44,6 +44,15 @@ SELECT subject, session,
   {_PERSON}
 FROM volumes GROUP BY subject, session ORDER BY subject, session NULLS FIRST
 """  # noqa: S608  # our own names
+_SHELLS = """
+WITH shells AS (
+  SELECT subject, session, b_class, sum(dwi_n_outlier_slices)::BIGINT AS n_outliers,
+    sum(n_slices)::BIGINT AS n_compared
+  FROM volumes WHERE dwi_n_outlier_slices IS NOT NULL GROUP BY ALL)
+SELECT subject, session, string_agg(b_class || ' ' || n_outliers || '/' || n_compared, ', '
+  ORDER BY try_cast(b_class[2:] AS INTEGER) NULLS FIRST, b_class) AS dwi_outlier_slices
+FROM shells GROUP BY ALL
+"""
 
 
 def summarise_subjects(
@@ -81,16 +90,15 @@ def summarise_subjects(
 def _with_methods(
     connection: duckdb.DuckDBPyConnection, volumes: pa.Table, models: Mapping[str, Path]
 ) -> pa.Table:
-    """The table `subjects` with the columns of all methods; NULL of those that have not rated."""
-    joins, columns = [], ["subjects.*"]
+    """The table `subjects` with the outlier slices of diffusion and the columns of all methods;
+    NULL of those that have not rated."""
+    connection.execute("CREATE TABLE shells AS " + _SHELLS)
+    joins, columns = [_join("shells")], ["subjects.*", "shells.dwi_outlier_slices"]
     for method, declared in METHOD_SUBJECT_COLUMNS.items():
         if method in models:
             own = load_part(method, "sessions").summarise_sessions(volumes, models[method])
             connection.register(method, own)
-            joins.append(
-                f"LEFT JOIN {method} ON {method}.subject = subjects.subject "
-                f"AND {method}.session IS NOT DISTINCT FROM subjects.session"
-            )
+            joins.append(_join(method))
         columns += [
             f"{method}.{one.name}" if method in models else f"{null_of(one)} AS {one.name}"
             for one in declared
@@ -99,6 +107,13 @@ def _with_methods(
         f"SELECT {', '.join(columns)} FROM subjects {' '.join(joins)} "  # noqa: S608  # our names
         "ORDER BY subjects.subject, subjects.session NULLS FIRST"
     ).to_arrow_table()
+
+
+def _join(name: str) -> str:
+    return (
+        f"LEFT JOIN {name} ON {name}.subject = subjects.subject "
+        f"AND {name}.session IS NOT DISTINCT FROM subjects.session"
+    )
 
 
 def _ratings(by_score: NDArray[np.object_], subjects: pa.Table) -> NDArray[np.object_]:

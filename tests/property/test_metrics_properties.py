@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from metric_phantoms import SPACING_MM, add_ghost, add_noise, ellipse_body
 
 from mriqa.errors import ErrorCode, SeriesError
-from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
+from mriqa.metrics import measure
+from mriqa.metrics.columns import BODY_SLICE_COLUMNS, BODY_VOLUME_COLUMNS
 
 SEEDS = st.integers(0, 50)
 PER_SLICE = (
@@ -127,8 +128,8 @@ def test_any_volume_is_measured_or_has_a_code(volume, upper):
             ErrorCode.NO_FOREGROUND,
         )
         return
-    check_bounds(VOLUME_COLUMNS, measured.volume)
-    for column in SLICE_COLUMNS:
+    check_bounds(BODY_VOLUME_COLUMNS, measured.volume)
+    for column in BODY_SLICE_COLUMNS:
         values = measured.slices[column.name]
         assert len(values) == len(volume)
         check_bounds([column], {column.name: values[np.isfinite(values)]})

@@ -4,7 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from mriqa.metrics import measure
+from mriqa.metrics import body_of, measure
+from mriqa.metrics.diffusion import compare_shell
 from mriqa.metrics.regions import find_regions
 
 ZEROED = (
@@ -105,3 +106,22 @@ def test_interslice_motion_in_a_real_diffusion_volume_stands_out(real_data):
     volume[1::2] = np.roll(volume[1::2], 2, axis=1)
     moved = of(volume).volume["body_slice_tearing"]
     assert moved > max(usual) + 3 * np.std(usual)
+
+
+@pytest.mark.parametrize("name", ["siemens_prisma_HFS", "dti_tra_dir16_AP_9_134431"])
+def test_in_a_real_series_the_darkened_slices_alone_are_outliers(real_data, name):
+    n_volumes = len((real_data / f"dwi/{name}.bval").read_text().split())
+    weighted = [load(real_data, f"dwi/{name}.nii.gz", place) for place in range(1, n_volumes)]
+    body = body_of(load(real_data, f"dwi/{name}.nii.gz", 0))
+
+    def outliers(volumes):
+        signal = [
+            measure(one, (1.0, 1.0, 1.0), upper=99.0, shared_body=body).signal for one in volumes
+        ]
+        return np.argwhere(compare_shell(np.stack(signal)).is_outlier).tolist()
+
+    assert outliers(weighted) == []
+    last = len(body) - 4  # near the end of the stack, beside one another
+    for z in (last, last + 1):
+        weighted[5][z] *= 0.6
+    assert outliers(weighted) == [[5, last], [5, last + 1]]

@@ -29,7 +29,10 @@ SCHEMA = pa.schema(
         ),
         *(pa.field(name, pa.string()) for name in ("hierarchy_rating", "b_class")),
         *(pa.field(f"hierarchy_p_{name}", pa.float64()) for name in ("pass", "fail")),
-        pa.field("hierarchy_worst_slice", pa.int32()),
+        *(
+            pa.field(name, pa.int32())
+            for name in ("hierarchy_worst_slice", "dwi_n_outlier_slices", "n_slices")
+        ),
         pa.field("flag", pa.bool_()),
         *(
             pa.field(column.name, pa.float64() if column.kind == "float64" else pa.string())
@@ -255,3 +258,17 @@ def test_a_hierarchy_that_does_not_count_rates_no_session(models):
     (row,) = summary(rows, models)
     assert (row["hierarchy_rating"], row["rating"]) == ("fail", "pass")
     assert row["rating_source"] == "simclr"
+
+
+def test_outlier_slices_are_counted_by_shell_the_lowest_first():
+    def volume(place, shell, n_outliers, session="a"):
+        return series(
+            "d", volume=place, b_class=shell, dwi_n_outlier_slices=n_outliers, n_slices=60,
+            flag=False, session=session,
+        )  # fmt: skip
+
+    rows = [volume(0, "b0", None), volume(1, "b1000", 2), volume(2, "b700", 0)]
+    rows += [volume(3, "b1000", 1), volume(0, "b1000", 5, session=None), series("t", flag=False)]
+    found = {row["session"]: row["dwi_outlier_slices"] for row in summary(rows, {})}
+    assert found == {"a": "b700 0/60, b1000 3/120", None: "b1000 5/60"}
+    assert summary([series("t", flag=False)], {})[0]["dwi_outlier_slices"] is None

@@ -1,4 +1,5 @@
-"""Labels in a real run: the report shows them, no other job runs, and they go with the files they were given to."""
+"""Labels in a real run: the report alone runs for them, and they go with the files they were
+given to."""
 
 import pyarrow.parquet as pq
 from tiny_cohort import Cohort, stages, write_subject
