@@ -14,8 +14,9 @@ from mriqa.tables.schemas import FLAG_REASONS
 NOTE = (
     "Grey levels go from the volume's least value to the 99.5th percentile of its foreground. Seen "
     "from the feet (axial), the front (coronal) or the left (sagittal); the patient's right is on "
-    "the left. Eight slices, the one that lacks most signal against its neighbours among them. "
-    "Select a picture to enlarge it. Below it are the metrics that stand out on the bad side: "
+    "the left. Eight slices, the one that lacks most signal against its neighbours among them; "
+    "below them, of thick slices, two planes across, which motion between slices tears. Select "
+    "a picture to enlarge it. Below it are the metrics that stand out on the bad side: "
     "value vs median of the stratum · robust z-score."
 )
 NETWORKS_NOTE = (

@@ -78,13 +78,20 @@ def grey(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.uin
 
 
 def mosaic(
-    slices: NDArray[np.uint8], spacing_mm: tuple[float, float], tile: int, columns: int = COLUMNS
+    slices: NDArray[np.uint8],
+    spacing_mm: tuple[float, float],
+    tile: int,
+    columns: int = COLUMNS,
+    least: int = LEAST_TILE,
 ) -> Image.Image:
-    """Slices (n, y, x) in rows of `columns`, square voxels; longer side of one ≤ `tile` pixels."""
+    """Slices (n, y, x) in rows of `columns`, square voxels; longer side of one ≤ `tile` pixels.
+
+    One of fewer voxels is enlarged to `least` pixels.
+    """
     n_slices, n_rows, n_columns = slices.shape
     height_mm, width_mm = n_rows * spacing_mm[0], n_columns * spacing_mm[1]
     finest = max(n_rows, n_columns, height_mm / spacing_mm[1], width_mm / spacing_mm[0])
-    scale = min(tile, max(LEAST_TILE, math.ceil(finest))) / max(height_mm, width_mm)
+    scale = min(tile, max(least, math.ceil(finest))) / max(height_mm, width_mm)
     size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
     across = min(columns, n_slices)
     down = math.ceil(n_slices / across)
@@ -94,6 +101,19 @@ def mosaic(
         picture = Image.fromarray(np.ascontiguousarray(slices[index]))
         corner = (index % across * step[0], index // across * step[1])
         canvas.paste(picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3), corner)
+    return canvas
+
+
+def below(upper: Image.Image, lower: Sequence[Image.Image]) -> Image.Image:
+    """`upper`, and beneath it `lower` side by side."""
+    width = max(upper.width, sum(one.width + GAP for one in lower) - GAP)
+    height = upper.height + GAP + max(one.height for one in lower)
+    canvas = Image.new("L", (width, height), GAP_GREY)
+    canvas.paste(upper, (0, 0))
+    left = 0
+    for one in lower:
+        canvas.paste(one, (left, upper.height + GAP))
+        left += one.width + GAP
     return canvas
 
 

@@ -7,14 +7,29 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mriqa.cohort.manifest import shard_name
-from mriqa.images.store import StoredSeries, open_store
-from mriqa.report.mosaic import COLUMNS, caption, data_uri, grey, hung, mosaic, slices_shown
+from mriqa.images.store import SeriesAttributes, StoredSeries, open_store
+from mriqa.report.mosaic import (
+    COLUMNS,
+    GAP,
+    below,
+    caption,
+    data_uri,
+    grey,
+    hung,
+    mosaic,
+    slices_shown,
+)
 from mriqa.report.picks import Pick
 
 WINDOW_PERCENTILE = 99.5
 """Foreground percentile that is white: brighter voxels (vessels, spikes) do not darken the rest."""
+THICK = 1.5
+"""Slices so many times as thick as voxels are wide are acquired one by one, in turns."""
+LEAST_ACROSS = 4
+"""Planes across fewer slices show nothing."""
 MAX_TILE = 224
 MIN_TILE = 64
 FULL_SIZE_PICTURES = 40
@@ -84,10 +99,39 @@ def missing(problem: str) -> Picture:
 def picture_of(
     series: StoredSeries, volume: int, tile: int, with_slice: int | None = None
 ) -> Picture:
-    """Slices of one volume in grey, from its least value to the foreground's 99.5th percentile."""
+    """Slices of one volume in grey, from its least value to the foreground's 99.5th percentile.
+
+    Below them, of thick slices, two planes across: where slices do not fit, these are torn.
+    """
     shown = slices_shown(series.attributes.shape_zyx[0], with_slice)
-    slices = np.stack([series.slice(volume, z) for z in shown])
-    return drawn(slices, shown, series, volume, tile)
+    if not _is_thick(series.attributes):
+        slices = np.stack([series.slice(volume, z) for z in shown])
+        return drawn(slices, shown, series, volume, tile)
+    whole = series.volume(volume)
+    slices = whole[list(shown)]
+    image, low, high = _mosaic(slices, series, volume, tile, COLUMNS)
+    width = (image.width - GAP) // 2
+    planes = [_plane(whole, axis, series.attributes, (low, high), width) for axis in (1, 2)]
+    text = f"{caption(shown, len(whole))}; below them planes across, a row a slice"
+    return _told(below(image, planes), text)
+
+
+def _is_thick(known: SeriesAttributes) -> bool:
+    thickness, *in_plane = known.spacing_mm
+    return known.shape_zyx[0] >= LEAST_ACROSS and thickness >= THICK * max(in_plane)
+
+
+def _plane(
+    whole: NDArray[np.float32],
+    axis: int,
+    known: SeriesAttributes,
+    window: tuple[float, float],
+    width: int,
+) -> Image.Image:
+    """The middle plane of `whole` (z, y, x) across `axis`, 1 or 2; the first slice is on top."""
+    plane = np.take(whole, whole.shape[axis] // 2, axis)[None]
+    spacing = (known.spacing_mm[0], known.spacing_mm[3 - axis])
+    return mosaic(grey(plane, *window), spacing, width, 1, least=width)
 
 
 def drawn(
@@ -99,12 +143,23 @@ def drawn(
     columns: int = COLUMNS,
 ) -> Picture:
     """`slices` (n, y, x), those called `shown`, with orientation and window of a stored volume."""
+    image, *_ = _mosaic(slices, series, volume, tile, columns)
+    return _told(image, caption(shown, series.attributes.shape_zyx[0]))
+
+
+def _told(image: Image.Image, text: str) -> Picture:
+    return Picture(data_uri(image), image.width, image.height, text)
+
+
+def _mosaic(
+    slices: NDArray[np.float32], series: StoredSeries, volume: int, tile: int, columns: int
+) -> tuple[Image.Image, float, float]:
+    """The picture of slices, and which intensities are black and white in it."""
     known = series.attributes
     in_plane = (known.spacing_mm[1], known.spacing_mm[2])
     slices, in_plane = hung(slices, known.stored_orientation[1:], in_plane)
-    high = known.percentile(volume, WINDOW_PERCENTILE)
+    white = known.percentile(volume, WINDOW_PERCENTILE)
     finite = slices[np.isfinite(slices)]
     low = float(finite.min()) if finite.size else 0.0
-    image = mosaic(grey(slices, low, math.nan if high is None else high), in_plane, tile, columns)
-    text = caption(shown, known.shape_zyx[0])
-    return Picture(data_uri(image), image.width, image.height, text)
+    high = math.nan if white is None else white
+    return mosaic(grey(slices, low, high), in_plane, tile, columns), low, high

@@ -16,7 +16,7 @@ from mriqa.cohort.manifest import PROBLEM_SCHEMA
 from mriqa.config import ReportSection
 from mriqa.files import write_parquet
 from mriqa.report.compact import MAX_PAGE_BYTES, shrink
-from mriqa.report.mosaic import data_uri
+from mriqa.report.mosaic import GAP, data_uri
 from mriqa.report.page import write_report
 from mriqa.report.pictures import Picture
 
@@ -58,7 +58,12 @@ def test_pictures_show_the_volume_the_right_way_up(page):
     for attributes in images:
         picture = np.asarray(decoded(attributes["src"]).convert("L"), dtype=float)
         assert picture.shape == (int(attributes["height"]), int(attributes["width"]))
-        tile = picture[: picture.shape[0] // 2 - 2, : picture.shape[1] // 4 - 2]
+        # below the slices planes across ten slices of 4 mm, 40 by 96 and by 100 mm
+        plane = (picture.shape[1] - GAP) // 2
+        height = picture.shape[0] - GAP - round(plane * 40 / 96)
+        assert picture[height + GAP :, :plane].max() > 60
+        assert picture[height + GAP : -2, plane + GAP : -2].max() > 60
+        tile = picture[: height // 2 - 2, : picture.shape[1] // 4 - 2]
         middle = tile[tile.shape[0] // 2]
         left, right = np.array_split(middle, 2)
         assert left[left > 60].mean() > 1.5 * right[right > 60].mean()  # patient's right: left

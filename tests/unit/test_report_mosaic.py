@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mriqa.report.mosaic import GAP, data_uri, grey, hung, mosaic, slices_shown
+from mriqa.report.mosaic import (
+    GAP,
+    GAP_GREY,
+    below,
+    data_uri,
+    grey,
+    hung,
+    mosaic,
+    slices_shown,
+)
 
 OPPOSITE = dict(zip("LRPAIS", "RLAPSI", strict=True))
 
@@ -126,3 +135,21 @@ def test_the_data_uri_is_the_picture():
     assert head == "data:image/webp;base64"
     assert back.size == (96, 96)
     assert np.abs(np.asarray(back.convert("L"), int) - np.asarray(image, int)).max() < 12
+
+
+def test_planes_lie_beneath_side_by_side():
+    upper, one, two = (Image.new("L", size, grey) for size, grey in
+                       (((100, 40), 10), ((48, 20), 90), ((48, 12), 160)))  # fmt: skip
+    made = below(upper, [one, two])
+    assert made.size == (100, 40 + GAP + 20)
+    pixels = np.asarray(made)
+    assert (pixels[:40] == 10).all()
+    assert (pixels[40 + GAP :, :48] == 90).all()
+    assert (pixels[40 + GAP : 40 + GAP + 12, 48 + GAP : 96 + GAP] == 160).all()
+    assert (pixels[40 : 40 + GAP] == GAP_GREY).all()
+
+
+def test_a_plane_of_few_voxels_is_enlarged():
+    plane = np.zeros((1, 10, 20), np.uint8)
+    assert mosaic(plane, (4.0, 2.0), 200, 1, least=200).size == (200, 200)
+    assert mosaic(plane, (2.0, 2.0), 200, 1, least=200).size == (200, 100)

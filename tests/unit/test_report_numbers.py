@@ -49,7 +49,7 @@ def test_series_are_counted_once_and_add_up(summary, volumes):
 
 
 def test_a_series_with_one_rated_and_one_failed_volume_is_rated(tmp_path):
-    rows = synthetic.make_rows(8)
+    rows = synthetic.make_rows(40)
     good = next(row for row in rows if row["contrast"] == "dwi" and row["volume"] == 1)
     good |= {"status": "failed", "error_code": "constant", "error_message": "m"}
     found = summary_of(tmp_path, rows)
