@@ -121,7 +121,7 @@ def test_in_a_real_series_the_darkened_slices_alone_are_outliers(real_data, name
         return np.argwhere(compare_shell(np.stack(signal)).is_outlier).tolist()
 
     assert outliers(weighted) == []
-    last = len(body) - 4  # near the end of the stack, beside one another
+    last = len(body) - 6  # beside one another, near the end of what is body
     for z in (last, last + 1):
         weighted[5][z] *= 0.6
     assert outliers(weighted) == [[5, last], [5, last + 1]]
