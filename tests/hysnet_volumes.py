@@ -22,7 +22,7 @@ SECTION = HysnetLearningSection(
     patches=HysnetPatchSection(sides=PARTS.sides, steps=PARTS.steps),
     batch=12,
     epochs=3,
-    halve_epochs=1,
+    halve_epochs=1.5,
     learning_rate=2e-3,
     hyper_rate=3,
 )

@@ -13,10 +13,12 @@ from mriqa.methods.hysnet.net import (
     HysNet,
     Layer,
     PlainNet,
+    full,
     make_net,
     predicted,
     rates,
 )
+from mriqa.training.encoders import make_encoder
 
 PRECISIONS = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
@@ -222,3 +224,15 @@ def test_predictions_are_not_in_half_precision(hyper):
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, net(x).detach(), rtol=0.05, atol=0.05)
     assert not torch.equal(half, half.bfloat16().float())
+
+
+def test_the_backbone_is_a_resnet_up_to_its_last_maps():
+    """MONAI's own forward pass, also where autocast would have pooled in float32."""
+    net = make_encoder("resnet18", 3, seed=0, width=0.125).eval()
+    backbone = make_net(SMALL, 0).backbone.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.features(images()).pooled, net(images()))
+        with torch.autocast("cpu", torch.bfloat16):
+            found, expected = backbone(images()), net(images())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(full(found).flatten(2).mean(2), expected.float(), rtol=0.02, atol=0)

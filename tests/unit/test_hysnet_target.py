@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.errors import SeriesError, UserError
@@ -13,6 +13,7 @@ from mriqa.methods.hysnet.target import TargetScale, volume_prediction
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20)
 
 
+@settings(deadline=None)
 @given(numbers, st.floats(1, 1e3))
 def test_a_scale_is_undone_by_restoring(values, step):
     values = [*values, max(values) + step]
@@ -35,6 +36,7 @@ def test_targets_that_are_no_numbers_are_refused(bad):
         TargetScale.of([1.0, bad, 2.0], "snr")
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=12), st.randoms())
 def test_a_volume_is_the_mean_of_its_patches_in_any_order(outputs, random):
     scale = TargetScale(12.0, 4.0)

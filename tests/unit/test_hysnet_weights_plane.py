@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.hysnet.weights_plane import weights_plane
@@ -22,6 +22,7 @@ def test_points_and_shares_are_those_of_the_covariances_eigenvectors():
     np.testing.assert_allclose(found.explained, values[[-1, -2]] / values.sum(), atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
 def test_signs_do_not_depend_on_the_order_of_images_and_nothing_is_nan(n, d, seed):
     weights = rows(n, d, seed)
