@@ -2,7 +2,6 @@
 
 import os
 import signal
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from mriqa.methods.hysnet.net import HysNet, make_net
 from mriqa.methods.hysnet.patches import Planes
 from mriqa.methods.hysnet.predicting import Predictor
 from mriqa.methods.hysnet.target import TargetScale
-from mriqa.methods.hysnet.volumes import Example
+from mriqa.methods.hysnet.volumes import ArrayVolumes, Example
 from mriqa.training.checkpoints import digest
 from mriqa.training.launch import Job, finished, train_plainly
 from mriqa.training.loop import learning_rate
@@ -253,6 +252,7 @@ def test_a_network_that_gives_no_number_is_told(held_out):
 
 
 def test_a_volume_smaller_than_a_cube_is_judged(held_out):
-    tiny = replace(held_out, volumes=[held_out.volumes[0][:9, :30, :17]])
+    tiny = ArrayVolumes([held_out.volumes[0][:9, :30, :17]], held_out.uppers)
     found = predictor(make_net(SMALL, 0), TargetScale(0.0, 1.0)).predict(tiny, 0)
-    assert (found.n_patches, found.spread) == (2, pytest.approx(found.spread))
+    assert found.n_patches == 2  # along y alone there is more than one place
+    assert found.spread > 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ Source = Callable[[int, int, World], Iterator[Batch]]
 SECTION = "hysnet.learning"
 
 
-@dataclass(frozen=True)
 class HysnetTask:
     """What the training loop trains (training.loop.Task, training.rates.Rated)."""
 
-    module: nn.Module
-    source: Source
-    hyper_rate: float
+    def __init__(self, module: nn.Module, source: Source, hyper_rate: float) -> None:
+        self.module = module
+        self.source = source
+        self.hyper_rate = hyper_rate
 
     def batches(self, first: int, count: int, world: World) -> Iterator[Batch]:
         """This worker's part of the batches number first … first+count−1."""

@@ -19,7 +19,7 @@ from mriqa.training.views import prepare
 Image = NDArray[np.float32]
 Shape = tuple[int, int, int]
 GRAIN = 16
-"""Shortened sides are multiples of it, in voxels: a ResNet halves its image four times and more."""
+"""Shortened sides are multiples of it, in voxels: a ResNet halves its image five times, upwards."""
 
 
 class Place(NamedTuple):

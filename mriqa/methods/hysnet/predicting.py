@@ -13,7 +13,7 @@ from mriqa.methods.hysnet.net import HysNet, full
 from mriqa.methods.hysnet.patches import Parts
 from mriqa.methods.hysnet.target import TargetScale, VolumePrediction, volume_prediction
 from mriqa.methods.hysnet.volumes import ArrayVolumes, Volumes
-from mriqa.training.loop import channels_last, place
+from mriqa.training.loop import place
 
 BATCH = 8
 """Parts that are judged at a time."""
@@ -70,11 +70,7 @@ class Predictor:
     ) -> NDArray[np.floating]:
         """What `ask` says of every part (parts, ...). The volume is read once, as parts overlap."""
         shape = volumes.shape(number)
-        whole = ArrayVolumes(
-            [volumes.slab(number, range(shape[0]))],
-            [volumes.upper(number)],
-            [volumes.targets[number]],
-        )
+        whole = ArrayVolumes([volumes.slab(number, range(shape[0]))], [volumes.upper(number)])
         places = self.parts.grid(shape)
         said = []
         for start in range(0, len(places), BATCH):
@@ -82,7 +78,7 @@ class Predictor:
                 read_part(whole, self.parts, 0, one, self.gamma)
                 for one in places[start : start + BATCH]
             ]
-            images = channels_last(torch.from_numpy(np.stack(parts))[:, None].to(self.device))
+            images = torch.from_numpy(np.stack(parts))[:, None].to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bfloat16"):
                 said.append(full(ask(images)).cpu().numpy())
         return np.concatenate(said)

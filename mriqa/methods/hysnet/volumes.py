@@ -50,11 +50,11 @@ class Volumes(Protocol):
 
 @dataclass(frozen=True)
 class ArrayVolumes:
-    """Volumes (z, y, x) in memory, with their upper intensities."""
+    """Volumes (z, y, x) in memory, with their upper intensities; without targets, to be judged."""
 
     volumes: Sequence[Image]
     uppers: Sequence[float]
-    targets: Sequence[float]
+    targets: Sequence[float] = ()
 
     def name(self, number: int) -> str:
         """See `Volumes`."""
