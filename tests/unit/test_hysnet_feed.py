@@ -64,9 +64,7 @@ def test_a_patch_is_a_normalised_part_of_the_stored_volume_with_its_target(store
         series = open_store(store).series(one.series_id)
         upper = series.attributes.percentile(one.volume, 99.5)
         volume = normalised(series.volume(one.volume), upper, 1.0)
-        slices = parts.slices(sample.place, len(volume))
-        slab = volume[slices.start : slices.stop]
-        expected = parts.framed(parts.cropped(slab, sample.place), sample.place)
+        expected = parts.framed(volume[parts.box(sample.place, volume.shape)], sample.place)
         assert batch.images.shape == (1, 1, *parts.shape)
         np.testing.assert_allclose(batch.images[0, 0].numpy(), expected, atol=1e-5)
         assert 0 <= float(batch.images.min()) < float(batch.images.max()) <= 1
@@ -123,8 +121,9 @@ def test_arrays_give_what_a_store_of_them_gives(tmp_path):
     ]
     stored = open_volumes(listed, 99.5)
     assert [stored.shape(n) for n in range(3)] == [volumes.shape(n) for n in range(3)]
+    box = slice(2, 7), slice(3, 20), slice(0, 9)
     for n in range(3):
-        assert np.array_equal(stored.slab(n, range(2, 7)), volumes.slab(n, range(2, 7)))
+        assert np.array_equal(stored.content(n, box), volumes.content(n, box))
     feeds = [PatchFeed(one, PARTS, SCALE, 0) for one in (stored, volumes)]
     assert [feeds[0].sample(n) for n in range(9)] == [feeds[1].sample(n) for n in range(9)]
 

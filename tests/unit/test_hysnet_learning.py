@@ -19,6 +19,7 @@ from mriqa.methods.hysnet.patches import Planes
 from mriqa.methods.hysnet.predicting import Predictor
 from mriqa.methods.hysnet.target import TargetScale
 from mriqa.methods.hysnet.volumes import ArrayVolumes, Example
+from mriqa.methods.hysnet.weights_plane import weights_plane
 from mriqa.training.checkpoints import digest
 from mriqa.training.launch import Job, finished, train_plainly
 from mriqa.training.loop import learning_rate
@@ -27,6 +28,7 @@ from mriqa.training.world import World
 N_TRAIN, N_TEST = 40, 24
 SHORT = SECTION.model_copy(update={"epochs": 2, "halve_epochs": 0.5})
 FEW = 4
+TRAINED = pytest.mark.xdist_group("hysnet_trained")  # one process trains what several tests look at
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +47,38 @@ def rank_correlation(module, scale, volumes):
     return float(spearmanr(values, volumes.targets).statistic)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The networks with and without a hyper-network, and the scale of what they learned."""
+    volumes, made = blobs(N_TRAIN, 0), {}
+    for hyper in (True, False):
+        section = SECTION.model_copy(update={"net": SMALL.model_copy(update={"hyper": hyper})})
+        folder = tmp_path_factory.mktemp("trained")
+        made[hyper] = learn(task_of(volumes, section), N_TRAIN, folder, section).module
+    return made, TargetScale.of(volumes.targets, "snr")
+
+
+@TRAINED
 @pytest.mark.parametrize("hyper", [True, False])
-def test_it_ranks_volumes_that_it_has_not_seen_and_untrained_it_does_not(tmp_path, hyper, held_out):
-    section = SECTION.model_copy(update={"net": SMALL.model_copy(update={"hyper": hyper})})
-    volumes = blobs(N_TRAIN, 0)
-    scale = TargetScale.of(volumes.targets, "snr")
-    untrained = rank_correlation(make_net(section.net, 0), scale, held_out)
-    trained = learn(task_of(volumes, section), N_TRAIN, tmp_path, section).module
-    assert abs(untrained) < 0.6
-    assert rank_correlation(trained, scale, held_out) > 0.85
-    values = [predictor(trained, scale).predict(held_out, n).value for n in range(N_TEST)]
+def test_it_ranks_volumes_that_it_has_not_seen_and_untrained_it_does_not(trained, hyper, held_out):
+    nets, scale = trained
+    untrained = make_net(SMALL.model_copy(update={"hyper": hyper}), 0)
+    assert abs(rank_correlation(untrained, scale, held_out)) < 0.6
+    assert rank_correlation(nets[hyper], scale, held_out) > 0.85
+    said = predictor(nets[hyper], scale)
+    values = [said.predict(held_out, number).value for number in range(N_TEST)]
     error = np.abs(np.subtract(values, held_out.targets)).mean()
     assert error < 0.8 * np.abs(np.subtract(held_out.targets, scale.mean)).mean()
+
+
+@TRAINED
+def test_generated_weights_lie_by_what_the_images_show(trained, held_out):
+    """The paper's Fig. 3: the first axis of the plane is the noise, once it has been learned."""
+    nets, scale = trained
+    said = predictor(nets[True], scale)
+    plane = weights_plane(np.stack([said.weights(held_out, n) for n in range(N_TEST)]))
+    assert abs(spearmanr(plane.points[:, 0], held_out.targets).statistic) > 0.8
+    assert plane.explained[0] > 0.5
 
 
 def test_slices_are_learned_as_well(tmp_path, held_out):

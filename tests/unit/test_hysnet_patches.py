@@ -36,8 +36,7 @@ def numbered(shape):
 
 
 def cut(parts, volume, place):
-    slices = parts.slices(place, len(volume))
-    return parts.framed(parts.cropped(volume[slices.start : slices.stop], place), place)
+    return parts.framed(volume[parts.box(place, volume.shape)], place)
 
 
 def slow_cube(volume, place, sides):
@@ -175,11 +174,11 @@ def test_random_slices_are_uniform():
     assert {(place.y, place.x) for place in drawn} == {(0, 0)}
 
 
-def test_only_the_slices_that_are_needed():
+def test_only_what_is_needed_is_read():
     parts = Cubes((4, 4, 4), (2, 2, 2))
-    assert parts.slices(Place(3, 0, 0), 9) == range(3, 7)
-    assert parts.slices(Place(-1, 0, 0), 2) == range(2)
-    assert Planes(8).slices(Place(3, 0, 0), 9) == range(3, 4)
+    assert parts.box(Place(3, 0, -1), (9, 4, 2)) == (slice(3, 7), slice(0, 4), slice(0, 2))
+    box = Planes(8).box(Place(3, 0, 0), (9, 20, 30))
+    assert box == (slice(3, 4), slice(0, 20), slice(0, 30))
 
 
 def test_intensities_end_at_one_and_what_is_no_air_is_above_zero():

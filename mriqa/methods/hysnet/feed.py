@@ -110,6 +110,5 @@ def read_part(volumes: Volumes, parts: Parts, number: int, place: Place, gamma: 
 
     Raises SeriesError if a slice that it needs cannot be read.
     """
-    needed = parts.slices(place, volumes.shape(number)[0])
-    part = parts.cropped(volumes.slab(number, needed), place)
-    return parts.framed(normalised(part, volumes.upper(number), gamma), place)
+    content = volumes.content(number, parts.box(place, volumes.shape(number)))
+    return parts.framed(normalised(content, volumes.upper(number), gamma), place)

@@ -18,6 +18,7 @@ from mriqa.training.views import prepare
 
 Image = NDArray[np.float32]
 Shape = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 GRAIN = 16
 """Shortened sides are multiples of it, in voxels: a ResNet halves its image five times, upwards."""
 
@@ -43,14 +44,11 @@ class Parts(Protocol):
     def grid(self, shape: Shape) -> list[Place]:
         """Parts that together show every voxel, in a fixed order."""
 
-    def slices(self, place: Place, depth: int) -> range:
-        """The slices that a part needs, of a volume of so many."""
+    def box(self, place: Place, shape: Shape) -> Box:
+        """What there is of a part in a volume of `shape`, as an index (z, y, x)."""
 
-    def cropped(self, slab: Image, place: Place) -> Image:
-        """What is there of a part in `slab`, the slices that it needs (z, y, x); a view."""
-
-    def framed(self, part: Image, place: Place) -> Image:
-        """What is there of a part, in the shape of all parts."""
+    def framed(self, content: Image, place: Place) -> Image:
+        """What there is of a part (z, y, x), in the shape of all parts."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +95,17 @@ class Cubes:
         """See `Parts`. The last box of an axis ends with the volume, whatever the step."""
         return [Place(*starts) for starts in product(*map(_starts, shape, self.sides, self.steps))]
 
-    def slices(self, place: Place, depth: int) -> range:
+    def box(self, place: Place, shape: Shape) -> Box:
         """See `Parts`."""
-        return range(max(place.z, 0), min(place.z + self.sides[0], depth))
+        z, y, x = (
+            slice(max(start, 0), min(start + side, size))
+            for start, side, size in zip(place, self.sides, shape, strict=True)
+        )
+        return z, y, x
 
-    def cropped(self, slab: Image, place: Place) -> Image:
+    def framed(self, content: Image, place: Place) -> Image:
         """See `Parts`."""
-        (_, height, width), (_, y, x) = self.sides, place
-        return slab[:, max(y, 0) : y + height, max(x, 0) : x + width]
-
-    def framed(self, part: Image, place: Place) -> Image:
-        """See `Parts`."""
-        return _padded(part, self.sides, [max(-start, 0) for start in place])
+        return _padded(content, self.sides, [max(-start, 0) for start in place])
 
 
 @dataclass(frozen=True)
@@ -134,22 +131,18 @@ class Planes:
         """See `Parts`."""
         return [Place(z, 0, 0) for z in range(shape[0])]
 
-    def slices(self, place: Place, depth: int) -> range:
+    def box(self, place: Place, shape: Shape) -> Box:
         """See `Parts`."""
-        return range(place.z, min(place.z + 1, depth))
+        return slice(place.z, place.z + 1), slice(0, shape[1]), slice(0, shape[2])
 
-    def cropped(self, slab: Image, place: Place) -> Image:
+    def framed(self, content: Image, place: Place) -> Image:
         """See `Parts`."""
-        image: Image = slab[0]
-        return image
-
-    def framed(self, part: Image, place: Place) -> Image:
-        """See `Parts`."""
-        longest = max(part.shape)
+        image: Image = content[0]
+        longest = max(image.shape)
         if longest > self.side:
-            shape = [max(1, round(size * self.side / longest)) for size in part.shape]
-            part = _resized(part, (shape[0], shape[1]))
-        return _padded(part, self.shape, [(self.side - size) // 2 for size in part.shape])
+            y, x = (max(1, round(size * self.side / longest)) for size in image.shape)
+            image = _resized(image, (y, x))
+        return _padded(image, self.shape, [(self.side - size) // 2 for size in image.shape])
 
 
 def make_parts(section: HysnetLearningSection, shapes: Iterable[Shape]) -> Cubes | Planes:
@@ -167,14 +160,14 @@ def parts_from_json(content: Mapping[str, Any]) -> Cubes | Planes:
     return Cubes((int(z), int(y), int(x)), (int(dz), int(dy), int(dx)))
 
 
-def normalised(part: Image, upper: float, gamma: float) -> Image:
-    """`clip(part / upper, 0, 1) ** gamma` as float32: the paper's range (0, 1], but for air that is
-    0 or less, or not finite, which is 0 as the padding is.
+def normalised(content: Image, upper: float, gamma: float) -> Image:
+    """`clip(content / upper, 0, 1) ** gamma` as float32: the paper's range (0, 1], but that what is
+    0 or less, or not finite, becomes 0, as the padding is.
 
     `upper` is an upper percentile of the volume's foreground (a single spike makes the maximum).
     Raises ValueError unless it is positive.
     """
-    return np.minimum(prepare(part, upper, gamma), np.float32(1))
+    return np.minimum(prepare(content, upper, gamma), np.float32(1))
 
 
 def _drawn(draw: float, size: int, side: int) -> int:
@@ -189,12 +182,12 @@ def _starts(size: int, side: int, step: int) -> list[int]:
     return [*range(0, room, step), room] if room > 0 else [_drawn(0, size, side)]
 
 
-def _padded(part: Image, shape: tuple[int, ...], before: list[int]) -> Image:
-    """`part` in zeros of `shape`, `before` voxels from their start along each axis."""
-    if part.shape == shape:
-        return part
+def _padded(image: Image, shape: tuple[int, ...], before: list[int]) -> Image:
+    """`image` in zeros of `shape`, `before` voxels from their start along each axis."""
+    if image.shape == shape:
+        return image
     result = np.zeros(shape, np.float32)
-    result[tuple(slice(a, a + size) for a, size in zip(before, part.shape, strict=True))] = part
+    result[tuple(slice(a, a + size) for a, size in zip(before, image.shape, strict=True))] = image
     return result
 
 

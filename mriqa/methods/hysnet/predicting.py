@@ -70,7 +70,8 @@ class Predictor:
     ) -> NDArray[np.floating]:
         """What `ask` says of every part (parts, ...). The volume is read once, as parts overlap."""
         shape = volumes.shape(number)
-        whole = ArrayVolumes([volumes.slab(number, range(shape[0]))], [volumes.upper(number)])
+        everything = volumes.content(number, (slice(0, shape[0]), slice(None), slice(None)))
+        whole = ArrayVolumes([everything], [volumes.upper(number)])
         places = self.parts.grid(shape)
         said = []
         for start in range(0, len(places), BATCH):

@@ -1,4 +1,7 @@
-"""Volumes to take patches from: arrays, or series of Zarr stores of which only slices are read."""
+"""Volumes to take patches from: arrays, or series of Zarr stores.
+
+Of a stored volume only those slices are read that a patch needs.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -11,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from mriqa.errors import SeriesError, UserError
+from mriqa.images.intensity import scaled
 from mriqa.images.slices import SliceReader, StoredFiles
-from mriqa.methods.hysnet.patches import Image, Shape
+from mriqa.methods.hysnet.patches import Box, Image, Shape
 from mriqa.progress import track
 from mriqa.training.allocator import keep_freed_memory
 from mriqa.training.feed import OPENING_THREADS
@@ -44,8 +48,8 @@ class Volumes(Protocol):
     def upper(self, number: int) -> float:
         """The intensity that becomes 1, above 0."""
 
-    def slab(self, number: int, slices: range) -> Image:
-        """Slices of a volume (z, y, x), scaled. Raises SeriesError if they cannot be read."""
+    def content(self, number: int, box: Box) -> Image:
+        """A box of a volume (z, y, x), scaled. Raises SeriesError if it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,14 @@ class ArrayVolumes:
         """See `Volumes`."""
         return self.uppers[number]
 
-    def slab(self, number: int, slices: range) -> Image:
+    def content(self, number: int, box: Box) -> Image:
         """See `Volumes`."""
-        return self.volumes[number][slices.start : slices.stop]
+        return self.volumes[number][box]
 
 
 @dataclass(frozen=True)
 class StoredVolumes:
-    """Volumes of stores, read slice by slice: a patch costs what its slices cost.
+    """Volumes `times` of series, read slice by slice: a box costs what its slices cost.
 
     Can be sent to another process, which opens the files for itself.
     """
@@ -98,13 +102,12 @@ class StoredVolumes:
         """See `Volumes`."""
         return self.uppers[number]
 
-    def slab(self, number: int, slices: range) -> Image:
+    def content(self, number: int, box: Box) -> Image:
         """See `Volumes`."""
-        reader, t = self.readers[number], self.times[number]
-        result = np.empty((len(slices), *reader.attributes.shape_zyx[1:]), np.float32)
-        for place, z in zip(result, slices, strict=True):
-            place[:] = reader.slice(t, z)
-        return result
+        reader, t, (z, y, x) = self.readers[number], self.times[number], box
+        known = reader.attributes
+        stored = [reader.read(t, slice_)[y, x] for slice_ in range(z.start, z.stop)]
+        return scaled(np.stack(stored), known.slope, known.inter)
 
 
 def open_volumes(examples: Sequence[Example], upper_percentile: float) -> StoredVolumes:
