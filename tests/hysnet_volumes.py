@@ -54,7 +54,7 @@ def task_of(volumes, section=SECTION, parts=PARTS) -> HysnetTask:
     return HysnetTask(net, source_of(feed, section.batch, 0), section.hyper_rate)
 
 
-def learn(task, n_volumes, folder, section=SECTION, every=1000):
+def learn(task, n_volumes, folder, section=SECTION, every=1000, precision="float32"):
     """Train `task` in this process; the state after the last step."""
-    settings = loop_settings(section, n_volumes, "hysnet-0", every, "float32")
+    settings = loop_settings(section, n_volumes, "hysnet-0", every, precision)
     return train(task, settings, folder, world=World(), device=CPU, report=lambda *_: None)

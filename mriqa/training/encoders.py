@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mriqa.errors import ConfigError
+from mriqa.training.convolution import trust_gradients
 from mriqa.training.nonlocal_net import CHANNELS, NONLOCAL_AFTER, NonlocalEncoder
 from mriqa.training.normalisation import globalise
 
@@ -49,7 +50,7 @@ def make_encoder(
             torch.manual_seed(seed)
         if name in NONLOCAL:
             return globalise(NonlocalEncoder(channels, NONLOCAL[name]))
-        return globalise(_resnet(name, spatial_dims, channels, width))
+        return trust_gradients(globalise(_resnet(name, spatial_dims, channels, width)))
 
 
 def _resnet(name: str, spatial_dims: int, channels: int, width: float) -> nn.Module:

@@ -81,6 +81,16 @@ def test_generated_weights_lie_by_what_the_images_show(trained, held_out):
     assert plane.explained[0] > 0.5
 
 
+def test_bfloat16_learns_nearly_the_same(tmp_path):
+    volumes = blobs(FEW, 0)
+    losses = [
+        learn(task_of(volumes, SHORT), FEW, tmp_path / name, SHORT, precision=name).watched["loss"]
+        for name in ("float32", "bfloat16")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
+
+
 def test_slices_are_learned_as_well(tmp_path, held_out):
     net = SMALL.model_copy(update={"dimensions": 2})
     section = SECTION.model_copy(update={"net": net})
