@@ -32,17 +32,10 @@ class ShallowConv3d(nn.Conv3d):
         longer = super().forward(F.pad(x, (0, x_, 0, y, 0, z)))
         last = longer.is_contiguous(memory_format=torch.channels_last_3d)
         layout = torch.channels_last_3d if last else torch.contiguous_format
-        wanted = [
-            slice(1 + (size + 2 * padding - kernel) // stride)
-            for size, padding, kernel, stride in zip(
-                sizes,
-                cast("tuple[int, ...]", self.padding),
-                self.kernel_size,
-                self.stride,
-                strict=True,
-            )  # fmt: skip
-        ]
-        return longer[:, :, wanted[0], wanted[1], wanted[2]].contiguous(memory_format=layout)
+        padding = cast("tuple[int, ...]", self.padding)
+        axes = zip(sizes, padding, self.kernel_size, self.stride, strict=True)
+        z, y, x_ = (1 + (size + 2 * pad - kernel) // stride for size, pad, kernel, stride in axes)
+        return longer[:, :, :z, :y, :x_].contiguous(memory_format=layout)
 
     def _avoided(self, x: Tensor) -> tuple[range, range, range]:
         on_cpu = x.device.type == "cpu"
