@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mriqa.errors import ConfigError
+from mriqa.training.convolution import trust_gradients
 from mriqa.training.nonlocal_net import CHANNELS, NONLOCAL_AFTER, NonlocalEncoder
 from mriqa.training.normalisation import globalise
 
@@ -23,7 +24,11 @@ NONLOCAL: dict[str, tuple[int, ...]] = {"nonlocal": NONLOCAL_AFTER, "local": ()}
 
 
 def make_encoder(
-    name: str, spatial_dims: int = 2, channels: int = 1, seed: int | None = None
+    name: str,
+    spatial_dims: int = 2,
+    channels: int = 1,
+    seed: int | None = None,
+    width: float = 1.0,
 ) -> nn.Module:
     """An untrained encoder: (n, channels, y, x) or (n, channels, z, y, x) → (n, EMBEDDING[name]).
 
@@ -31,7 +36,7 @@ def make_encoder(
     and not the papers'), a global mean over the image ends it. No convolution has a bias: the batch
     norm after it cancels it, and Adam would blow the rounding of its gradient up to whole steps.
     `seed` fixes the weights and leaves torch's random state as it was; without it they come from
-    that state.
+    that state. `width` multiplies the channels of a ResNet, and so the length of its embedding.
 
     Raises:
         ConfigError: No such encoder.
@@ -45,10 +50,10 @@ def make_encoder(
             torch.manual_seed(seed)
         if name in NONLOCAL:
             return globalise(NonlocalEncoder(channels, NONLOCAL[name]))
-        return globalise(_resnet(name, spatial_dims, channels))
+        return trust_gradients(globalise(_resnet(name, spatial_dims, channels, width)))
 
 
-def _resnet(name: str, spatial_dims: int, channels: int) -> nn.Module:
+def _resnet(name: str, spatial_dims: int, channels: int, width: float) -> nn.Module:
     from monai.networks.nets import resnet
 
     network: nn.Module = getattr(resnet, name)(
@@ -57,5 +62,6 @@ def _resnet(name: str, spatial_dims: int, channels: int) -> nn.Module:
         conv1_t_stride=2,
         feed_forward=False,
         bias_downsample=False,
+        widen_factor=width,
     )
     return network

@@ -30,6 +30,7 @@ from mriqa.training.checkpoints import (
     steps_in,
 )
 from mriqa.training.journal import Journal, Pace, print_line
+from mriqa.training.rates import parameter_groups, set_rate
 from mriqa.training.world import World
 
 CHECKPOINTS = "checkpoints"
@@ -45,7 +46,10 @@ At least once, also where no step was left to do; after the checkpoint is on dis
 
 
 class Task(Protocol):
-    """What a method trains. Only `loss` sees the batches: they may be tensors, tuples or dicts."""
+    """What a method trains. Only `loss` sees the batches: they may be tensors, tuples or dicts.
+
+    Its parameters learn at one rate, unless it is a `Rated` task (mriqa.training.rates).
+    """
 
     module: nn.Module
 
@@ -80,11 +84,14 @@ class LoopSettings:
     seed: int
     checkpoint_every: int
     precision: str  # "float32" or "bfloat16" (autocast)
+    halve_every: int = 0  # steps from one halving of the learning rate to the next; 0: a cosine
 
     def identity(self) -> Identity:
         """What a checkpoint must agree in."""
-        names = ("model_id", "steps", "batch", "accumulate", "learning_rate", "weight_decay",
-                 "warmup_steps", "seed")  # fmt: skip
+        names = ["model_id", "steps", "batch", "accumulate", "learning_rate", "weight_decay",
+                 "warmup_steps", "seed"]  # fmt: skip
+        if self.halve_every:  # a cosine leaves it out, as checkpoints did before there was another
+            names.append("halve_every")
         return {name: getattr(self, name) for name in names}
 
 
@@ -99,9 +106,12 @@ class TrainedState:
 
 
 def learning_rate(step: int, settings: LoopSettings) -> float:
-    """Of step number `step` (from 0): linear warm-up, then a cosine to 0 (Loshchilov 2017)."""
+    """Of step number `step` (from 0): linear warm-up, then a cosine to 0 (Loshchilov 2017), or
+    halved after every `halve_every` steps, those of the warm-up counted."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.halve_every:
+        return settings.learning_rate * 0.5 ** (step // settings.halve_every)
     share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
@@ -124,7 +134,7 @@ def train(
     check_shares(settings, world)
     module = place(task.module, device, settings.precision).train()
     optimizer = torch.optim.Adam(
-        module.parameters(), weight_decay=settings.weight_decay, fused=True
+        parameter_groups(task, module), weight_decay=settings.weight_decay, fused=True
     )
     gradient = Gradient(module, world)
     first, watched = resume(module, optimizer, run_folder, settings, world)
@@ -136,7 +146,7 @@ def train(
     ):
         for step in range(first, settings.steps):
             torch.manual_seed(step_seed(settings.seed, step, world.rank))
-            rate = optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
+            set_rate(optimizer, rate := learning_rate(step, settings))
             gradient.clear()
             values = backward(task, module, batches, settings, world, device)
             values["gradient_norm"] = gradient.average()

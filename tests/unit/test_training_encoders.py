@@ -20,6 +20,15 @@ def test_three_dimensions_and_channels():
         assert encoder(torch.zeros(1, 2, 16, 20, 24)).shape == (1, 512)
 
 
+def test_width_multiplies_the_channels():
+    narrow = make_encoder("resnet50", seed=0, width=0.125).eval()
+    with torch.no_grad():
+        assert narrow(torch.zeros(1, 1, 40, 33)).shape == (1, 2048 // 8)
+    same = make_encoder("resnet18", seed=0, width=1.0).state_dict()
+    for name, value in make_encoder("resnet18", seed=0).state_dict().items():
+        assert torch.equal(same[name], value)
+
+
 def test_weights_are_the_seeds_and_nothing_else_is_touched():
     before = torch.get_rng_state()
     first, second, other = (make_encoder("resnet18", seed=seed).conv1.weight for seed in (3, 3, 4))

@@ -11,7 +11,9 @@ from torch import nn
 from training_workers import make_tiny_task, tiny_settings
 
 from mriqa.errors import MriqaError, UserError
+from mriqa.training.checkpoints import newest
 from mriqa.training.loop import (
+    CHECKPOINTS,
     Gradient,
     backward,
     channels_last,
@@ -69,6 +71,70 @@ def test_learning_rate_in_closed_form():
     assert 0 < rates[-1] < 1e-3
     assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
     assert learning_rate(0, tiny_settings(warmup_steps=0, learning_rate=2.0)) == 2.0
+
+
+def test_a_halved_learning_rate_in_closed_form():
+    settings = tiny_settings(steps=50, warmup_steps=0, learning_rate=2.0, halve_every=10)
+    rates = [learning_rate(step, settings) for step in range(50)]
+    assert rates == [2.0] * 10 + [1.0] * 10 + [0.5] * 10 + [0.25] * 10 + [0.125] * 10
+    warmed = tiny_settings(steps=50, warmup_steps=4, learning_rate=2.0, halve_every=10)
+    assert [learning_rate(step, warmed) for step in (0, 3, 4, 9, 10)] == [0.5, 2, 2, 2, 1]
+
+
+def test_a_schedule_is_part_of_a_runs_identity_only_where_there_is_one(tmp_path):
+    assert "halve_every" not in tiny_settings().identity()  # as checkpoints have always been
+    run(tmp_path)
+    with pytest.raises(UserError, match="halve_every = None, but 3 is wanted"):
+        run(tmp_path, halve_every=3)
+
+
+def test_a_task_that_asks_for_nothing_is_trained_by_adam_alone(tmp_path):
+    """Bit for bit, and its checkpoints hold nothing that they did not hold before."""
+    _, weights = run(tmp_path, steps=5, weight_decay=1e-3)
+    task, settings = make_tiny_task({"seed": 0, "batch": 12}, World()), tiny_settings(steps=5)
+    module = place(task.module, CPU, "float32").train()
+    optimizer = torch.optim.Adam(module.parameters(), weight_decay=1e-3, fused=True)
+    for step, batch in enumerate(task.batches(0, 5, World())):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
+        optimizer.zero_grad()
+        task.loss(module, batch, World())[0].backward()
+        optimizer.step()
+    assert equal(weights, module.state_dict())
+    (saved,) = newest(tmp_path / CHECKPOINTS, tiny_settings(steps=5, weight_decay=1e-3).identity(),
+                      print).optimizer["param_groups"]  # fmt: skip
+    assert saved == optimizer.state_dict()["param_groups"][0]
+
+
+class AtTwoRates(Interrupted):
+    """Whose projection head learns three times as fast as the rest."""
+
+    def rates(self, module):
+        fast = list(module.head.parameters())
+        slow = [p for p in module.parameters() if all(p is not one for one in fast)]
+        return [(1.0, slow), (3.0, fast)]
+
+
+def test_parameters_learn_at_the_rates_that_their_task_asks_for(tmp_path):
+    """The first step of Adam moves every weight by the learning rate, whatever its gradient."""
+    task = AtTwoRates()
+    before = {name: value.detach().clone() for name, value in task.module.named_parameters()}
+    run(tmp_path, task, steps=1, warmup_steps=0, learning_rate=1e-3, weight_decay=0.0)
+    for name, value in task.module.named_parameters():
+        factor = 3 if name.startswith("head") else 1
+        moved = float((value.detach() - before[name]).abs().max())
+        assert moved == pytest.approx(factor * 1e-3, rel=0.01)
+
+
+def test_rates_and_halving_go_on_after_a_stop(tmp_path):
+    settings = {"steps": 9, "halve_every": 2, "warmup_steps": 0}
+    _, weights = run(tmp_path / "whole", AtTwoRates(), **settings)
+    with pytest.raises(Stops):
+        run(tmp_path / "stopped", AtTwoRates(6), **settings)
+    state, again = run(tmp_path / "stopped", AtTwoRates(), **settings)
+    assert state.resumed_from == 4
+    assert equal(again, weights)
+    _, plain = run(tmp_path / "plain", Interrupted(), **settings)
+    assert not equal(plain, weights)
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
