@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mriqa.cli.arguments import Verbs, at_least_one
+from mriqa.errors import UserError
 from mriqa.methods import METHODS
 
 
@@ -55,6 +56,8 @@ def _propose(parsed: argparse.Namespace) -> None:
     from mriqa.rating.reference import propose_references
 
     settings: SimulatedSection | ReferenceSection
+    if parsed.method == "hysnet":
+        raise UserError("hysnet learns a number: it trusts no list of good volumes")
     if parsed.method == "hierarchy":
         settings = load_section(SimulatedSection, parsed.settings)
     else:

@@ -12,6 +12,7 @@ from mriqa.config.hierarchy import (
     TuningSection,
     VolumeStageSection,
 )
+from mriqa.config.hysnet import HysnetLearningSection, HysnetSection, HysnetTargetSection
 from mriqa.config.labels import LabelSource, MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.loading import check_config, load_config, load_section, section_json
 from mriqa.config.methods import (
@@ -49,6 +50,9 @@ __all__ = [
     "FolderSource",
     "Fraction",
     "HierarchySection",
+    "HysnetLearningSection",
+    "HysnetSection",
+    "HysnetTargetSection",
     "LabelSource",
     "LearningSection",
     "Method",

@@ -82,10 +82,30 @@ class HysnetPatchSection(Section):
         return self
 
 
+class HysnetTargetSection(Section):
+    """The number that is learned of every volume."""
+
+    column: str = Field(
+        "body_snr_tissue",
+        min_length=1,
+        description="A metric of the volumes (docs/tables.md), or a column of `table`.",
+    )
+    table: Path | None = Field(
+        None,
+        description="CSV, TSV or Parquet with `series_id` (or `bids_name`, as MRIQC's "
+        "group_T1w.tsv has it), where wanted `volume`, and `column`: numbers of your own.",
+    )
+
+
 class HysnetLearningSection(Section):
     """What HyS-Net learns and how. A change retrains and rescores."""
 
-    contrasts: tuple[str, ...] = Field((), description="To train on; none: all that are rated.")
+    target: HysnetTargetSection = HysnetTargetSection()
+    contrasts: tuple[str, ...] = Field(
+        (),
+        description="To train on, and to predict of. Without it the cohort must have a single one: "
+        "the same number means other things in other anatomies. Those named are learned together.",
+    )
     sites: tuple[str, ...] = Field((), description="To train on; none: all.")
     max_series: int = Field(40_000, ge=2, description="At most so many series, drawn by the seed.")
     net: HysnetNetSection = HysnetNetSection()
@@ -98,7 +118,18 @@ class HysnetLearningSection(Section):
         10.0, gt=0, le=1000, description="The hyper-network learns so many times as fast. [P]"
     )
     weight_decay: float = Field(0.0, ge=0, le=1)
+    held_out: int = Field(
+        1000,
+        ge=0,
+        description="Volumes of validation subjects, and of test subjects, on which the model is "
+        "tried in the end, at most.",
+    )
     seed: int = Field(0, ge=0, description="Of weights, volumes and places.")
+
+    @property
+    def pools_contrasts(self) -> bool:
+        """Whether series of several contrasts are learned from where none is named."""
+        return False
 
     @property
     def selection(self) -> "HysnetLearningSection":
@@ -107,8 +138,9 @@ class HysnetLearningSection(Section):
 
     @property
     def identity(self) -> "HysnetLearningSection":
-        """What decides what is learned."""
-        return self
+        """What decides what is learned, wherever files lie: the numbers of a table count apart."""
+        target = self.target.model_copy(update={"table": None})
+        return self.model_copy(update={"target": target})
 
 
 class HysnetSection(Section):
@@ -117,6 +149,6 @@ class HysnetSection(Section):
     pretrained: Path | None = Field(
         None,
         description="Folder of a model that another cohort has trained (models/hysnet/<model_id> "
-        "in its results): nothing is trained.",
+        "in its results): nothing is trained; contrasts that it does not know have no prediction.",
     )
     learning: HysnetLearningSection = HysnetLearningSection()

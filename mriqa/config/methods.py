@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mriqa.config.base import Fraction, Section
 
-Method = Literal["simclr", "hierarchy"]
+Method = Literal["simclr", "hierarchy", "hysnet"]
 ArtifactFamily = Literal[
     "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
     "bias", "dropout",
@@ -52,6 +52,11 @@ class PretrainingSection(Section):
         0.05, description="Steps of linear warm-up; a cosine to 0 follows."
     )
     seed: int = Field(0, ge=0, description="Of weights, slices, views and artifacts.")
+
+    @property
+    def pools_contrasts(self) -> bool:
+        """Whether series of several contrasts are learned from where none is named."""
+        return True
 
     @property
     def selection(self) -> "PretrainingSection":

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from mriqa.config.base import Fraction, Section
 from mriqa.config.hierarchy import HierarchySection
+from mriqa.config.hysnet import HysnetSection
 from mriqa.config.labels import LabelSource
 from mriqa.config.methods import Method, SimclrSection, TrainingSection
 
@@ -180,7 +181,8 @@ class Config(Section):
     results: Path = Field(description="Folder of everything that is written.")
     methods: tuple[Method, ...] = Field(
         (),
-        description="Learned methods that rate beside the hand-made metrics: [simclr, hierarchy].",
+        description="Learned methods beside the hand-made metrics: [simclr, hierarchy, hysnet]; "
+        "the last predicts a number and does not rate.",
     )
     cohort: CohortSection
     labels: tuple[LabelSource, ...] = Field(
@@ -191,6 +193,7 @@ class Config(Section):
     rating: RatingSection = RatingSection()
     simclr: SimclrSection = SimclrSection()
     hierarchy: HierarchySection = HierarchySection()
+    hysnet: HysnetSection = HysnetSection()
     training: TrainingSection = TrainingSection()
     report: ReportSection = ReportSection()
     evaluation: EvaluationSection = EvaluationSection()

@@ -1,13 +1,13 @@
-"""A shard's measured volumes, embedded and judged one after the other, by whatever method.
+"""A shard's measured volumes, judged one after the other, by whatever method.
 
-A volume that cannot be embedded, or has nothing to be compared with, gets a row of NULLs and the
-reason; nothing stops the shard.
+A volume that cannot be read or embedded, or has nothing to be compared with, gets a row of NULLs
+and the reason; nothing stops the shard.
 """
 
 import math
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class VolumeJudge(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the rows; has at least series_id, volume, stratum, problem."""
+        """Of the rows; has at least series_id, volume, problem."""
 
     def obstacle(self, one: Measured) -> str | None:
         """Why a volume cannot be compared with anything; None where it can."""
@@ -48,34 +48,55 @@ def judge_shard(
     judge: VolumeJudge,
     name: str,
 ) -> pa.Table:
-    """What `judge` says of all volumes of a shard; `name` is shown with the progress."""
-    tables = [judge.schema.empty_table()]
+    """What `judge` says of the embeddings of a shard's volumes; see `judge_each`."""
+
+    def rows(one: Measured) -> pa.Table:
+        embedding = embedder.embed_stored(reader.series(one.series_id), one.volume)
+        return judge.rows(one, embedding)
+
+    return judge_each(measured, judge.obstacle, rows, judge.schema, name)
+
+
+def judge_each(
+    measured: Sequence[Measured],
+    obstacle: Callable[[Measured], str | None],
+    rows: Callable[[Measured], pa.Table],
+    schema: pa.Schema,
+    name: str,
+) -> pa.Table:
+    """The `rows` of all volumes of a shard; `name`, method and shard, is shown with the progress.
+
+    A volume with an `obstacle`, or of which there are no rows, gets one with the reason. Raises
+    UserError alone, which is true of every volume.
+    """
+    tables = [schema.empty_table()]
     for one in track(measured, len(measured), name, "volumes"):
-        tables.append(_judged(one, reader, embedder, judge, name.partition(" ")[0]))
+        problem = obstacle(one)
+        found = _problem_row(one, problem, schema) if problem else None
+        if found is None:
+            found = _judged(one, rows, schema, name.partition(" ")[0])
+        tables.append(found)
         if len(tables) > 100:
             tables = [pa.concat_tables(tables).combine_chunks()]
     return pa.concat_tables(tables).combine_chunks()
 
 
 def _judged(
-    one: Measured, reader: "ShardReader", embedder: Embedder, judge: VolumeJudge, method: str
+    one: Measured, rows: Callable[[Measured], pa.Table], schema: pa.Schema, method: str
 ) -> pa.Table:
-    if obstacle := judge.obstacle(one):
-        return _problem_row(one, obstacle, judge.schema)
     try:
-        embedding = embedder.embed_stored(reader.series(one.series_id), one.volume)
-        return judge.rows(one, embedding)
+        return rows(one)
     except UserError:
         raise  # no model, no device: true of every volume
     except SeriesError as error:
         problem = error.message
     except MemoryError:
-        problem = "not enough memory to embed it: raise resources.rate_mem_mb"
+        problem = "not enough memory for it: raise resources.rate_mem_mb"
     except Exception as error:  # one bad volume must not stop the shard
         where = traceback.extract_tb(error.__traceback__)[-1]
         problem = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
     sys.stderr.write(f"{one.series_id} {one.volume}: not rated by {method}: {problem}\n")
-    return _problem_row(one, problem, judge.schema)
+    return _problem_row(one, problem, schema)
 
 
 def _problem_row(one: Measured, problem: str, schema: pa.Schema) -> pa.Table:
@@ -101,11 +122,15 @@ def table_of(schema: pa.Schema, values: Mapping[str, Any], count: int) -> pa.Tab
 
 
 class ShardReader:
-    """Opens the store and its series when they are needed, each series once."""
+    """Opens the store and its series when they are needed, each series once.
 
-    def __init__(self, store: Path, mem_mb: int) -> None:
+    Of the job's `mem_mb` the network takes `other_mb`.
+    """
+
+    def __init__(self, store: Path, mem_mb: int, other_mb: int = OTHER_MB) -> None:
         self._path = store
         self._mem_mb = mem_mb
+        self._other_mb = other_mb
         self._series: tuple[str, StoredSeries | SeriesError] | None = None
 
     def series(self, series_id: str) -> StoredSeries:
@@ -113,7 +138,7 @@ class ShardReader:
         if self._series is None or self._series[0] != series_id:
             try:
                 stored = open_store(self._path).series(series_id)
-                check_memory(stored.attributes.shape_zyx, self._mem_mb)
+                check_memory(stored.attributes.shape_zyx, self._mem_mb, self._other_mb)
                 self._series = series_id, stored
             except SeriesError as error:
                 self._series = series_id, error
@@ -123,9 +148,9 @@ class ShardReader:
         return found
 
 
-def check_memory(shape_zyx: tuple[int, int, int], mem_mb: int) -> None:
+def check_memory(shape_zyx: tuple[int, int, int], mem_mb: int, other_mb: int = OTHER_MB) -> None:
     """Raise SeriesError (out_of_memory) if a volume of this shape does not fit into a job."""
-    available = max(mem_mb - OTHER_MB, mem_mb // 4) * 2**20
+    available = max(mem_mb - other_mb, mem_mb // 4) * 2**20
     if math.prod(shape_zyx) * 4 * WORKING_COPIES > available:
         shape = "x".join(map(str, shape_zyx))
         raise SeriesError(

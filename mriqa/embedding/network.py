@@ -152,16 +152,17 @@ def open_network(model: Path, settings: TrainingSection) -> Network:
 def make_network(encoder: nn.Module, gamma: float, settings: TrainingSection) -> Network:
     """`encoder`, trained or not, as `settings` says that scoring runs."""
     torch.set_num_threads(settings.threads)
-    device = _score_device(settings)
+    device = score_device(settings)
     return Network(encoder, gamma, device, choose_precision(settings, device))
 
 
 def scoring_precision(settings: TrainingSection) -> str:
     """`float32` or `bfloat16`, by what is set and by the device that scores."""
-    return choose_precision(settings, _score_device(settings))
+    return choose_precision(settings, score_device(settings))
 
 
-def _score_device(settings: TrainingSection) -> str:
+def score_device(settings: TrainingSection) -> str:
+    """`cpu` or `cuda`, as `training.score_device` says; raises ConfigError if it is not there."""
     try:
         return choose_device(settings.model_copy(update={"device": settings.score_device}))
     except ConfigError as error:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from mriqa.errors import UserError
 
-METHODS = ("simclr", "hierarchy")
+METHODS = ("simclr", "hierarchy", "hysnet")
 """Names of the methods there are: of their folders, configuration sections and column prefixes."""
 
 Part = Literal["columns", "train", "score", "sessions"]

@@ -11,7 +11,7 @@ from mriqa.cohort.manifest import shard_name
 from mriqa.errors import UserError
 from mriqa.files import readable
 from mriqa.metrics import VOLUME_COLUMNS
-from mriqa.rating.methods import MethodScores, null_of
+from mriqa.rating.methods import MethodScores, compares, null_of, says_of_slices
 from mriqa.rating.published import METHOD_VOLUME_COLUMNS
 from mriqa.rating.score import SCORE_SCHEMA
 from mriqa.tables.reconcile import Counts, reconcile
@@ -106,7 +106,8 @@ def gather_volumes(
             for one in declared
         ]
     for method in sorted(methods):
-        judged = f"WHEN {method}.series_id IS NOT NULL THEN coalesce({method}.stratum, '')"
+        within = f"coalesce({method}.stratum, '')" if compares(method) else "''"
+        judged = f"WHEN {method}.series_id IS NOT NULL THEN {within}"
         columns.append(f"CASE {judged} END AS {method}_of")
     return connection.sql(
         f"SELECT s.series_id, {', '.join(columns)} FROM scores s "  # noqa: S608  # our own names
@@ -116,11 +117,13 @@ def gather_volumes(
 
 
 def _joins(methods: set[str]) -> str:
-    return " ".join(
-        f"LEFT JOIN (SELECT * FROM {one} WHERE slice IS NULL) {one} "  # noqa: S608  # our own names
-        "USING (series_id, volume)"
+    of_volumes = {
+        one: f"(SELECT * FROM {one} WHERE slice IS NULL) {one}"  # noqa: S608  # our own names
+        if says_of_slices(one)
+        else one
         for one in sorted(methods)
-    )
+    }
+    return " ".join(f"LEFT JOIN {one} USING (series_id, volume)" for one in of_volumes.values())
 
 
 def account(results: Path, cohort: pa.Table, volumes: pa.Table) -> dict[int, Counts]:

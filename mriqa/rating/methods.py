@@ -63,6 +63,16 @@ def _model_id(path: Path, schema: pa.Schema) -> str:
     return str(model.decode())
 
 
+def compares(method: str) -> bool:
+    """Whether a method judges a volume within its stratum."""
+    return "stratum" in METHOD_SCHEMAS[method].names
+
+
+def says_of_slices(method: str) -> bool:
+    """Whether a method's score files have rows of slices, too."""
+    return "slice" in METHOD_SCHEMAS[method].names
+
+
 def null_of(column: Column) -> str:
     """SQL for a column of a method that has not run."""
     return f"NULL::{_SQL_TYPES[column.kind]}"
@@ -77,7 +87,9 @@ def check_current(volumes: pa.Table, scores: Sequence[MethodScores]) -> pa.Table
     for one in scores:
         name = f"{one.method}_of"
         within = volumes[name]
-        changed = pc.not_equal(within, pc.fill_null(volumes["stratum"], ""))
+        # where nothing is compared, no stratum can have changed
+        stratum = pc.fill_null(volumes["stratum"], "") if compares(one.method) else within
+        changed = pc.not_equal(within, stratum)
         missing = pc.and_(pc.equal(volumes["status"], "ok"), pc.is_null(within))
         stale = volumes.filter(pc.or_kleene(pc.fill_null(changed, False), missing))
         if stale.num_rows:

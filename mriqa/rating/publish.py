@@ -27,7 +27,13 @@ from mriqa.rating.gather import (
     gather_volumes,
     score_files,
 )
-from mriqa.rating.methods import MethodScores, check_current, method_scores, null_of
+from mriqa.rating.methods import (
+    MethodScores,
+    check_current,
+    method_scores,
+    null_of,
+    says_of_slices,
+)
 from mriqa.rating.published import (
     FAILURES,
     METHOD_SLICE_COLUMNS,
@@ -44,7 +50,7 @@ from mriqa.tables.schemas import SCHEMA_VERSION
 from mriqa.tables.strata import add_strata
 from mriqa.tables.writing import stream, write_dictionary, write_partition, write_table
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Raise it when the tables change: `merge` then runs again."""
 
 _LIBRARIES = (
@@ -152,7 +158,11 @@ def _write_slices(
         f"{sources.get(name, f's.{name}')} AS {name}"
         for name in (column.name for column in SLICE_FILES)
     )
-    joins = " ".join(f"LEFT JOIN {one.method} USING (series_id, volume, slice)" for one in rated)
+    joins = " ".join(
+        f"LEFT JOIN {one.method} USING (series_id, volume, slice)"
+        for one in rated
+        if says_of_slices(one.method)
+    )
     source = f"FROM scores s JOIN cohort c USING (series_id) {joins} WHERE s.slice IS NOT NULL"
     contrasts = connection.sql(f"SELECT DISTINCT c.contrast {source} ORDER BY 1").fetchall()
     for (contrast,) in contrasts:
@@ -172,7 +182,7 @@ def _slice_sources(run_id: str, rated: Sequence[MethodScores]) -> dict[str, str]
             one.name: f"{method}.{one.name}" if method in models else null_of(one)
             for one in columns
         }
-        if method in models:
+        if method in models and columns:
             there = " OR ".join(f"{method}.{one.name} IS NOT NULL" for one in columns)
             judged.append(f"CASE WHEN {there} THEN '{models[method]}' END")
     return sources | {

@@ -100,7 +100,7 @@ def scores(summary: Summary) -> Html:
     return section(
         "scores",
         "Scores by contrast and site",
-        _meaning(limits, summary.methods),
+        _meaning(limits, summary.raters),
         _legend(),
         element("div", *panels, class_="panels") if panels else note("There are no rated volumes."),
         note(f"Without any rated volume: {', '.join(unrated)}.") if unrated else None,

@@ -40,7 +40,14 @@ FROM subjects WHERE hierarchy_rating IS NOT NULL ORDER BY hierarchy_share_fail D
 SELECT series_id, volume, slice, hierarchy_p_fail
 FROM slices WHERE hierarchy_p_fail > 0.5 ORDER BY hierarchy_p_fail DESC""",
 }
-METHOD_EXAMPLES = {"simclr": SIMCLR_EXAMPLES, "hierarchy": HIERARCHY_EXAMPLES}
+HYSNET_EXAMPLES = {
+    "What HyS-Net predicts, the lowest first": """
+SELECT series_id, volume, hysnet_target, hysnet_prediction, hysnet_spread
+FROM volumes WHERE hysnet_prediction IS NOT NULL ORDER BY hysnet_prediction""",
+}
+METHOD_EXAMPLES = {
+    "simclr": SIMCLR_EXAMPLES, "hierarchy": HIERARCHY_EXAMPLES, "hysnet": HYSNET_EXAMPLES,
+}  # fmt: skip
 LABEL_EXAMPLES = {
     "What raters said, beside the rating": """
 SELECT rater, l.rating AS said, v.rating, count(*) AS n
@@ -87,6 +94,8 @@ def provenance(summary: Summary, models: Sequence[Described]) -> Html:
         "tables' schema version": run["schema_version"],
         "rating by": _rated_by(summary),
     }
+    if named := summary.methods.get("hysnet"):
+        shown["prediction by"] = f"hysnet ({named}), which does not rate"
     return section(
         "provenance",
         "Provenance",
@@ -98,10 +107,11 @@ def provenance(summary: Summary, models: Sequence[Described]) -> Html:
 
 
 def _rated_by(summary: Summary) -> str:
-    if not summary.methods:
+    raters = summary.raters
+    if not raters:
         return "hand-made metrics, no learned model"
-    models = ", ".join(f"{name} ({named})" for name, named in summary.methods.items())
-    names = list(summary.methods)
+    models = ", ".join(f"{name} ({named})" for name, named in raters.items())
+    names = list(raters)
     lacking = LACKING.get(names[0], "it cannot") if len(names) == 1 else "neither can"
     return f"{models}; hand-made metrics where {lacking}"
 

@@ -220,14 +220,14 @@ def pick_shelves(
     """The lists of pictures; the second is only there where a learned method has rated."""
     has_references, fail_below = SIMCLR in summary.methods, summary.thresholds[0]
     checked: Sequence[Pick] = ()
-    if summary.methods and fail_below is not None:
+    if summary.raters and fail_below is not None:
         checked = pick_checked(connection, min(MAX_CHECKED, section.worst), fail_below)
     return [
         Shelf("worst", "Lowest scores",
               "The lowest-scoring volume of each of the lowest-scoring series.",
               pick_worst(connection, section.worst), has_references),
         Shelf("checks", "Rated pass, but a check failed",
-              f"Flagged because the metrics find them far from usual, {_though(summary.methods)}: "
+              f"Flagged because the metrics find them far from usual, {_though(summary.raters)}: "
               "the lowest by metrics_score.", checked, has_references),
         Shelf("random", "Drawn at random",
               "Measured volumes of any rating, to see what usual looks like.",

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import duckdb
 import pyarrow.parquet as pq
 
+from mriqa.rating.rate import METHOD_SCORES
 from mriqa.report.connection import quoted, records, selected
 
 STATUSES = ("ok", "failed", "excluded", "no_reference")
@@ -72,6 +73,11 @@ class Summary:
     def methods(self) -> Mapping[str, str]:
         """Learned methods behind the tables, and the model_id of each."""
         return {str(name): str(named) for name, named in self.run.get("methods", {}).items()}
+
+    @property
+    def raters(self) -> Mapping[str, str]:
+        """Those of `methods` whose score or rating counts; others predict."""
+        return {name: named for name, named in self.methods.items() if name in METHOD_SCORES}
 
     @property
     def thresholds(self) -> tuple[float | None, float | None]:

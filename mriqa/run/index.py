@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mriqa.cohort.index import IndexSummary, index_cohort
-from mriqa.config import Config, LearningSection
+from mriqa.config import Config, HysnetLearningSection, LearningSection
 from mriqa.files import write_text
 from mriqa.labels.publish import LabelSummary, write_labels
+from mriqa.methods.hysnet.target_sources import check_target
 from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
@@ -79,6 +80,8 @@ def _pins(learned: Learned, method: str, retrain: bool) -> Iterator[Pin | LabelP
         yield import_model(method, source, learned.results)
         return
     learning = learned.learning(method)
+    if isinstance(learning, HysnetLearningSection):
+        check_target(learned.results, learning.target)
     series = pin_training(learned.results, method, learning, retrain=retrain)
     yield series
     if isinstance(learning, LearningSection) and learning.asks_people:

@@ -13,7 +13,7 @@ from typing import TextIO
 import yaml
 
 import mriqa
-from mriqa.config import Config, load_config
+from mriqa.config import Config, HysnetLearningSection, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.processes import stopped_by_signals
 from mriqa.run.display import Display
@@ -72,13 +72,27 @@ def _check_files(config: Config) -> None:
         learned = Learned(config, Path())
         if (source := learned.imported(method)) is not None:
             imported_id(method, source)  # raises where no model is
-        trusted = learned.trusting(method).trusted
+        _check_targets(method, learned)
+        trusting = learned.trusting(method)
+        trusted = None if trusting is None else trusting.trusted
         if trusted is not None and not trusted.is_file():
             named = "reference" if method in learned.banked else "learning.simulated"
             raise ConfigError(
                 f"{method}.{named}.trusted: {trusted}: no such file; take the key away and the "
                 "metrics propose references"
             )
+
+
+def _check_targets(method: str, learned: Learned) -> None:
+    learning = learned.learning(method)
+    if not isinstance(learning, HysnetLearningSection) or learned.imported(method) is not None:
+        return
+    table = learning.target.table
+    if table is not None and not table.is_file():
+        raise ConfigError(
+            f"{method}.learning.target.table: {table}: no such file; take the key away to learn a "
+            "metric of mriqa's own"
+        )
 
 
 def find_snakefile() -> Path:

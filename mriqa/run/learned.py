@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from mriqa.cohort.manifest import shard_name
 from mriqa.config import (
     Config,
+    HysnetLearningSection,
+    HysnetTargetSection,
     LearningSection,
     PretrainingSection,
     ReferenceSection,
@@ -32,6 +34,7 @@ from mriqa.config import (
 )
 from mriqa.errors import UserError
 from mriqa.files import write_json
+from mriqa.methods.hysnet.target_sources import targets_digest
 from mriqa.run.versions import format_version
 from mriqa.training.imported import imported_id
 from mriqa.training.manifest import Learnt, PinnedSeries, model_id, pin_path, read_pinned
@@ -43,6 +46,8 @@ MADE_FROM = "made_from.json"
 
 BANKED = ("simclr",)
 """Methods that compare with a bank of references; others learn what is good and bad."""
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 NO_DIGEST = "not yet"
 _PERSON = ("scanner", "sex", "height_cm", "weight_kg")
@@ -77,13 +82,15 @@ class Learned:
         if method in BANKED:
             pretraining: PretrainingSection = own.pretraining
             return pretraining
-        learning: LearningSection = own.learning
-        if learning.simulated.trusted is None:
-            return learning
-        simulated = learning.simulated.model_copy(
-            update={"trusted": self.root / learning.simulated.trusted}
-        )
-        return learning.model_copy(update={"simulated": simulated})
+        learning: LearningSection | HysnetLearningSection = own.learning
+        if isinstance(learning, HysnetLearningSection):
+            return learning.model_copy(update={"target": self._here(learning.target, "table")})
+        return learning.model_copy(update={"simulated": self._here(learning.simulated, "trusted")})
+
+    def _here(self, section: SectionT, name: str) -> SectionT:
+        """`section`, its path `name` absolute, if it is set."""
+        path: Path | None = getattr(section, name)
+        return section if path is None else section.model_copy(update={name: self.root / path})
 
     def imported(self, method: str) -> Path | None:
         """Folder of the other cohort's model that a method uses; None if it trains its own."""
@@ -93,9 +100,7 @@ class Learned:
     def reference(self, method: str) -> ReferenceSection:
         """What decides what a method of `banked` compares with; the path in it absolute."""
         section: ReferenceSection = getattr(self.config, method).reference
-        if section.trusted is None:
-            return section
-        return section.model_copy(update={"trusted": self.root / section.trusted})
+        return self._here(section, "trusted")
 
     def section_here(self, method: str) -> Section:
         """The section of a method as a job needs it, which runs in the results folder."""
@@ -116,14 +121,17 @@ class Learned:
     def _settings(self) -> dict[tuple[str, str], str]:
         """Asked for by every job."""
         of = {"learning": self.learning, "trusted": self.trusting}
-        return {(one, part): section_json(of[part](one)) for one in self.methods for part in of}
+        found = {(one, part): of[part](one) for one in self.methods for part in of}
+        return {key: section_json(section) for key, section in found.items() if section}
 
-    def trusting(self, method: str) -> ReferenceSection | SimulatedSection:
-        """What says which volumes a method trusts."""
+    def trusting(self, method: str) -> ReferenceSection | SimulatedSection | None:
+        """What says which volumes a method trusts; None of one that trusts none."""
         learning = self.learning(method)
-        if isinstance(learning, LearningSection):
-            return learning.simulated
-        return self.reference(method)
+        if isinstance(learning, HysnetLearningSection):
+            return None
+        return (
+            learning.simulated if isinstance(learning, LearningSection) else self.reference(method)
+        )
 
     @cached_property
     def _pins(self) -> dict[str, Path]:
@@ -168,12 +176,21 @@ class Learned:
     def _learned_also(self, method: str) -> tuple[str, ...]:
         """What a model depends on beside its section and its series."""
         learning = self.learning(method)
+        if isinstance(learning, HysnetLearningSection):
+            return (self._targets_digest(method, learning.target),)
         if not isinstance(learning, LearningSection):
             return ()
         labels = [
             one for path in self._labels_pins(method) for one in _pinned_labels(*_state(path))
         ]
         return learned_also(learning, labels, self.config.rating.stratum)
+
+    def _targets_digest(self, method: str, target: HysnetTargetSection) -> str:
+        """Of the numbers of the pinned series in a table of targets, if there is one."""
+        if target.table is None:
+            return ""
+        paths = (target.table, self.results / "cohort.parquet", self._pins[method])
+        return _targets_digest(target, *map(_state, paths))
 
     def model_ids(self) -> dict[str, str]:
         """Of all methods that are pinned."""
@@ -208,19 +225,22 @@ class Learned:
         return sorted(map(shard_name, shards))
 
     def needs_scores(self, method: str) -> bool:
-        """Whether what the metrics say is needed for training: strata, and whom to trust."""
+        """Whether what the metrics say is needed for training: strata, whom to trust, targets."""
         return method not in BANKED
 
     def trusts(self, method: str) -> bool:
         """Whether a list of trusted volumes is learned from, or compared with."""
         learning = self.learning(method)
+        if isinstance(learning, HysnetLearningSection):
+            return False
         if isinstance(learning, LearningSection):
             return learning.simulates and self.imported(method) is None
         return True
 
     def reference_list(self, method: str) -> Path:
         """The trusted list, absolute, or the proposed one, relative to the results."""
-        return self.trusting(method).trusted or Path("references", f"{method}.tsv")
+        trusting = self.trusting(method)
+        return (trusting and trusting.trusted) or Path("references", f"{method}.tsv")
 
     def unlisted(self) -> list[str]:
         """Methods for whom the metrics are to propose references: never over a list of theirs."""
@@ -330,6 +350,16 @@ def _model_id(
     method: str, settings: str, version: int, path: Path, mtime_ns: int, also: tuple[str, ...]
 ) -> str:
     return model_id(method, settings, _pinned(path, mtime_ns), version, also)
+
+
+@cache
+def _targets_digest(
+    target: HysnetTargetSection,
+    _table: tuple[Path, int],
+    cohort: tuple[Path, int],
+    pin: tuple[Path, int],
+) -> str:
+    return targets_digest(target, cohort[0], [one.series_id for one in _pinned(*pin)])
 
 
 @cache

@@ -18,7 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mriqa.cohort.manifest import COHORT_SCHEMA, read_cohort
-from mriqa.config import LearningSection, PretrainingSection, section_json
+from mriqa.config import (
+    HysnetLearningSection,
+    LearningSection,
+    PretrainingSection,
+    section_json,
+)
 from mriqa.errors import UserError
 from mriqa.files import read_if_sound, remove_leftovers, write_parquet
 
@@ -78,12 +83,23 @@ class Selection(Protocol):
         """At most so many series, drawn by `seed`."""
 
     @property
+    def pools_contrasts(self) -> bool:
+        """Whether series of several contrasts are learned from where none is named."""
+
+    @property
     def seed(self) -> int:
         """Of the draw."""
 
 
-Learnt = PretrainingSection | LearningSection
+Learnt = PretrainingSection | LearningSection | HysnetLearningSection
 """The section of a method that decides what is learned."""
+
+NAMES: dict[type[Learnt], str] = {
+    PretrainingSection: "pretraining",
+    LearningSection: "learning.pretraining",
+    HysnetLearningSection: "learning",
+}
+"""What names the series, as a key below the method's section."""
 
 
 def section_digest(section: Learnt) -> str:
@@ -104,7 +120,7 @@ def pin_training(results: Path, method: str, section: Learnt, *, retrain: bool) 
     series of subjects that are in another split by now; then nothing is written.
     """
     path = pin_path(results, method, section)
-    named = f"{method}.{'pretraining' if section.selection is section else 'learning.pretraining'}"
+    named = f"{method}.{NAMES[type(section)]}"
     old = read_if_sound(path, PIN_SCHEMA)
     cohort = read_cohort(results / "cohort.parquet")
     if old is not None and not retrain:
@@ -123,7 +139,8 @@ def select_training(cohort: pa.Table, selection: Selection, section: str) -> pa.
 
     Those of training subjects that are neither excluded nor known to be unreadable; at most
     `max_series`, drawn by a hash of seed and series id, so that a larger cohort draws the same
-    ones and some of the new. Raises UserError if there is none; `section` is named in it.
+    ones and some of the new. Raises UserError if there is none, or if there are several contrasts
+    that must not be pooled; `section` is named in it.
     """
     wanted = pc.and_(pc.is_null(cohort["excluded_by"]), pc.is_null(cohort["error_code"]))
     for column, names in (("contrast", selection.contrasts), ("site", selection.sites)):
@@ -134,6 +151,8 @@ def select_training(cohort: pa.Table, selection: Selection, section: str) -> pa.
     train = usable.filter(pc.equal(usable["split"], "train"))
     if train.num_rows == 0:
         raise UserError(_nothing_to_learn_from(cohort, usable, selection, section))
+    if not selection.pools_contrasts and not selection.contrasts:
+        _check_single_contrast(train, section)
     ids = train["series_id"].to_pylist()
     drawn = sorted(range(len(ids)), key=lambda row: _draw(selection.seed, ids[row]))
     kept = sorted(drawn[: selection.max_series], key=lambda row: ids[row])
@@ -186,6 +205,17 @@ def _check_split(path: Path, pinned: pa.Table, cohort: pa.Table) -> None:
             f"{path}: {count} of {pinned.num_rows} series to learn from are of subjects that are "
             "for validation or test now, as cohort.seed or cohort.split has changed; restore them, "
             "or set training.retrain: true, which trains on the subjects of the new split"
+        )
+
+
+def _check_single_contrast(train: pa.Table, section: str) -> None:
+    """A number means other things in other contrasts: they are pooled only if a person says so."""
+    found = sorted(set(train["contrast"].to_pylist()))
+    if len(found) > 1:
+        raise UserError(
+            f"{section}.contrasts: not set, but there are series of {len(found)} contrasts "
+            f"({', '.join(found)}), and the target of one does not mean the same in another; name "
+            "the one to learn, or those whose numbers are comparable"
         )
 
 

@@ -1,5 +1,6 @@
 """What a trained network says of volumes: every part of each, and one number from them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mriqa.config.hysnet import HysnetNetSection
 from mriqa.methods.hysnet.feed import read_part
 from mriqa.methods.hysnet.net import HysNet, full
 from mriqa.methods.hysnet.patches import Parts
@@ -17,6 +19,14 @@ from mriqa.training.loop import place
 
 BATCH = 8
 """Parts that are judged at a time."""
+VOXEL_BYTES = {3: 80, 2: 160}
+"""Of activations, a voxel of a part, by dimensions: of cubes measured, resnet50 (resnet18: 65)."""
+
+
+def working_mb(parts: Parts, net: HysnetNetSection) -> int:
+    """Memory in MB that the activations of BATCH parts take, in float32."""
+    each = VOXEL_BYTES[net.dimensions] * net.width + 2 * np.dtype(np.float32).itemsize
+    return math.ceil(BATCH * math.prod(parts.shape) * each / 2**20)
 
 
 @dataclass(frozen=True)
