@@ -55,6 +55,18 @@ training: {checkpoint_every: 10}
 """
 """The hierarchy, with as little training as there can be."""
 
+HYSNET = """\
+methods: [hysnet]
+hysnet:
+  learning:
+    net: {width: 0.0625, branch: [8, 4], predictor: [4, 4]}
+    patches: {sides: [16, 16, 16], steps: [16, 16, 16], per_volume: 1}
+    batch: 4
+    epochs: 2
+training: {checkpoint_every: 1}
+"""
+"""HyS-Net, with as little training as there can be."""
+
 STAGES = (
     "convert", "score", "train", "propose", "reference", "rate", "merge", "report", "evaluate",
 )  # fmt: skip
