@@ -5,6 +5,8 @@ import hashlib
 import pytest
 
 from mriqa.images import convert, store
+from mriqa.methods.hysnet import columns as hysnet_columns
+from mriqa.methods.hysnet import score as hysnet
 from mriqa.methods.simclr import columns
 from mriqa.methods.simclr import score as simclr
 from mriqa.rating import score
@@ -13,6 +15,7 @@ KNOWN = {
     "convert": (1, "778112bec9dc"),
     "score": (3, "24588b76d8cb"),
     "simclr": (4, "faa5f44142c9"),
+    "hysnet": (1, "3f66d914aa0a"),
 }
 
 
@@ -27,6 +30,7 @@ def digest(schema) -> str:
         ("convert", store.FORMAT_VERSION, convert.CONVERT_SCHEMA),
         ("score", score.FORMAT_VERSION, score.SCORE_SCHEMA),
         ("simclr", simclr.FORMAT_VERSION, columns.SCORE_SCHEMA),
+        ("hysnet", hysnet.FORMAT_VERSION, hysnet_columns.SCORE_SCHEMA),
     ],
 )
 def test_a_changed_schema_has_a_new_version(stage, version, schema):

@@ -26,6 +26,7 @@ def test_a_step_that_leaves_gaps_is_refused():
         (HysnetPatchSection, {"upper_percentile": 50}, "50 is not stored .* 99, 99.5, 99.9"),
         (HysnetPatchSection, {"sides": (8, 96, 96)}, "greater than or equal to 16"),
         (HysnetPatchSection, {"per_volume": 0}, "greater than or equal to 1"),
+        (HysnetLearningSection, {"target": {"column": ""}}, "at least 1 character"),
         (HysnetLearningSection, {"batch": 1}, "greater than or equal to 2"),
         (HysnetLearningSection, {"learning_rates": 1}, "Extra inputs"),
         (HysnetLearningSection, {"net": {"backbone": "resnet101"}}, "resnet50"),
@@ -40,3 +41,9 @@ def test_what_is_not_allowed_is_named(section, wrong, says):
 def test_it_survives_json():
     section = HysnetLearningSection(net={"dimensions": 2}, seed=4)
     assert HysnetLearningSection.model_validate(section.model_dump(mode="json")) == section
+
+
+def test_the_target_is_learned_and_the_place_of_its_table_is_not():
+    first, other = (HysnetLearningSection(target={"table": one}) for one in ("a.tsv", "b/a.tsv"))
+    assert first.identity == other.identity
+    assert first.identity != HysnetLearningSection(target={"column": "body_efc"}).identity

@@ -10,6 +10,7 @@ from hierarchy_pieces import label, write_ratings
 
 from mriqa.cohort.manifest import COHORT_SCHEMA
 from mriqa.config import check_config
+from mriqa.errors import UserError
 from mriqa.files import write_parquet
 from mriqa.run.index import pin_methods
 from mriqa.run.learned import Learned, listed_series, note_made_from
@@ -423,3 +424,58 @@ def test_another_cohorts_hierarchy_needs_neither_labels_nor_references(rated: Pa
     assert (learned.unpinned(), learned.untrained(), learned.unlisted()) == ([], [], [])
     assert learned.training_shards("hierarchy") == []
     assert learned.trusts("hierarchy") is False
+
+
+NUMBERS = {"target": {"table": "numbers.tsv", "column": "snr"}}
+
+
+def hysnet(**learning: Any) -> dict[str, Any]:
+    return {"methods": ["hysnet"], "hysnet": {"learning": learning}}
+
+
+def write_numbers(root: Path, *values: float) -> None:
+    lines = [f"c_sub-{number}\t{value}" for number, value in enumerate(values)]
+    (root / "numbers.tsv").write_text("\n".join(["series_id\tsnr", *lines]) + "\n")
+
+
+def test_hysnet_needs_scores_and_neither_references_nor_a_bank(root: Path) -> None:
+    learned = pinned(root, **hysnet())
+    assert (learned.unpinned(), learned.untrained()) == ([], ["hysnet"])
+    assert (learned.unlisted(), learned.banked, learned.unbanked()) == ([], (), [])
+    assert learned.needs_scores("hysnet")
+    assert not learned.trusts("hysnet")
+    assert learned.training_shards("hysnet") == [f"shard-0000{number}" for number in range(3)]
+    assert learned.judge("hysnet") == learned.model("hysnet") / "provenance.json"
+
+
+def test_the_target_and_how_it_is_learned_name_hysnets_model(root: Path) -> None:
+    def name(**changed: Any) -> str:
+        return pinned(root, **changed).model_id("hysnet")
+
+    ids = {name(**hysnet(**one)) for one in ({}, {"epochs": 3}, {"target": {"column": "body_snr"}})}
+    assert len(ids) == 3
+    assert name(**hysnet(), rating={"stratum": ["contrast"]}) in ids
+    assert name(**hysnet(), training={"workers": 8, "launcher": "ray"}) in ids
+
+
+def test_of_a_table_of_targets_the_numbers_of_pinned_series_count(root: Path) -> None:
+    write_numbers(root, 1, 2, 3)
+    section = hysnet(**NUMBERS)
+    own = {"methods": ["hysnet"], "hysnet": {"learning": {"target": {
+        "table": str(root / "numbers.tsv"), "column": "snr"}}}}  # fmt: skip
+    before = pinned(root, **own).model_id("hysnet")
+    learned = learned_of(root, **section)
+    assert learned.model_id("hysnet") == before
+    settings = json.loads(learned.settings("hysnet", "learning"))
+    assert settings["target"]["table"] == str(root / "numbers.tsv")
+    assert learned.section_here("hysnet").learning.target.table == root / "numbers.tsv"
+    (root / "numbers.tsv").write_text("series_id\tsnr\nc_sub-2\t3\nc_sub-1\t2\nc_sub-0\t1\n")
+    assert learned_of(root, **section).model_id("hysnet") == before
+    write_numbers(root, 1, 2, 4)
+    assert learned_of(root, **section).model_id("hysnet") != before
+
+
+def test_an_unknown_metric_stops_it_before_anything_is_pinned(root: Path) -> None:
+    with pytest.raises(UserError, match="hysnet.learning.target.column"):
+        pinned(root, **hysnet(target={"column": "sharpness"}))
+    assert not list((root / "r" / "training").glob("hysnet-*"))

@@ -51,7 +51,11 @@ def test_all_volumes_are_pinned(planned: tuple[Path, str]) -> None:
 def test_the_setting_is_that_of_the_paper() -> None:
     config = load_config(PAPER)
     learned, patches = config.hysnet.learning, config.hysnet.learning.patches
-    assert (learned.net.backbone, learned.net.dimensions, learned.net.hyper) == ("resnet18", 3, True)
+    assert (learned.net.backbone, learned.net.dimensions, learned.net.hyper) == (
+        "resnet18",
+        3,
+        True,
+    )
     assert (patches.sides, patches.steps, patches.per_volume) == ((96,) * 3, (48,) * 3, 9)
     assert (learned.epochs, learned.learning_rate, learned.halve_epochs) == (50, 1e-4, 10)
     assert (learned.target.column, learned.contrasts) == ("snr_total", ("T1w",))

@@ -73,7 +73,7 @@ def test_trained_once_and_rated_again_only_where_something_changed(small: Cohort
                       "snr_total}\n")  # fmt: skip
     assert stages(small.run()) == {"train", "rate", "merge", "report"}
     assert targets(small) == {"snr_total"}
-    table.write_text(f"bids_name\tsnr_total\n{numbers}sub-08_T1w\t8\n")
+    table.write_text(f"bids_name\tsnr_total\n{numbers}sub-99_T1w\t8\n")
     assert "nothing to do" in small.run()
 
 
