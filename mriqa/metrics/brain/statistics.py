@@ -43,14 +43,19 @@ def tissue_summaries(
 
 
 def air_null_reason(seen: Seen, tissue: BrainTissue) -> str | None:
-    """Why nothing can be said of the air (a level of `columns.AIR_LEVELS`), or None."""
+    """Why nothing can be said of the air (a level of `columns.AIR_LEVELS`), or None.
+
+    It counts as zeroed where half of the air, or of all that is not head, is empty: what a
+    provider's mask has left of it is not what the scanner recorded.
+    """
     air = seen.air
     if air.size and 2 * np.count_nonzero(air) <= air.size:
         return "zeroed_background"
-    if air.size >= MIN_AIR_VOXELS:
-        return None
-    emptied = tissue.frame is not None and tissue.frame.any()
-    return "zeroed_background" if emptied else "too_little_background"
+    if tissue.frame is not None:
+        outside = int(np.count_nonzero(~tissue.head))
+        if 2 * int(np.count_nonzero(tissue.frame & ~tissue.head)) >= max(outside, 1):
+            return "zeroed_background"
+    return "too_little_background" if air.size < MIN_AIR_VOXELS else None
 
 
 def air_statistics(image: Harmonised, seen: Seen, tissue: BrainTissue) -> Air:
