@@ -2,7 +2,8 @@
 
 The peer gets its harmonised volume and its probability maps for nothing and computes no
 smoothness, which MRIQC leaves to AFNI. Ours starts from the raw volume, checks and packs the
-maps, divides by the bias field, harmonises, and estimates the smoothness too. Processor time on one core.
+maps, divides by the bias field, harmonises, and estimates the smoothness too. Processor time on
+one core.
 """
 
 import importlib.util
@@ -82,7 +83,7 @@ def run() -> list[dict[str, Any]]:
             "peer_ms": found["peer"],
             "ratio": median(ratios),
             "target": f">= {TARGET_RATIO} times, <= {TARGET_MEMORY} volumes of memory",
-            "note": f"{SHAPE_ZYX[2]}x{SHAPE_ZYX[1]}x{SHAPE_ZYX[0]} float32; 58 metrics from the raw "
+            "note": f"{'x'.join(map(str, SHAPE_ZYX[::-1]))} float32; 58 metrics from the raw "
             "volume against MRIQC's functions (54, without smoothness) on the harmonised one, "
             f"the same masks; median of {ROUNDS} ratios in turn, {min(ratios):.0f} to "
             f"{max(ratios):.0f}; beyond its inputs ours takes {memory:.1f} volumes of memory",

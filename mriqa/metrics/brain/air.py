@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from mriqa.metrics.brain.coarse import Coarse, grown, largest_component, mask_on_voxels, shrunk
+from mriqa.metrics.brain.coarse import Coarse, grown, large_components, mask_on_voxels, shrunk
 from mriqa.metrics.brain.morphology import open_edges, open_faces
 from mriqa.metrics.brain.order import median
 from mriqa.metrics.brain.summary import GAUSSIAN_3_4
@@ -26,6 +26,9 @@ _MIN_SIGNAL = 10
 _OTSU_BINS = 256
 _BRIGHT_PERCENT = 99.0
 _CLOSE_MM = 8.0
+_GUARD_MM = 4.0
+"""Air keeps away from the head by so much: its rim is partly scalp."""
+
 _ABOVE_FACE = 0.4
 """Height of the plane through nasion and occiput, of the brain's height from its lowest point."""
 
@@ -59,7 +62,7 @@ def air_masks(volume: Volume, coarse: Coarse, brain: Mask, up: Up | None) -> Air
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     head = head_of(coarse, brain)
     distance = ndimage.distance_transform_edt(~head, sampling=coarse.spacing_mm)
-    hat = ~head & _above_face(brain, up)
+    hat = (distance > _GUARD_MM) & _above_face(brain, up)
     far = distance >= _NEAR * float(distance.max(initial=0, where=hat))
     frame = empty_frame(volume)
     hat_on = mask_on_voxels(hat, coarse, shape)
@@ -74,7 +77,7 @@ def head_of(coarse: Coarse, brain: Mask) -> Mask:
 
     MRIQC thresholds the gradient instead. Skull and sinuses are filled; the brain belongs to it.
     """
-    seed = largest_component(foreground(coarse.image)) | brain
+    seed = large_components(foreground(coarse.image)) | brain
     closed = shrunk(grown(seed, _CLOSE_MM, coarse.spacing_mm), _CLOSE_MM, coarse.spacing_mm)
     return np.asarray(ndimage.binary_fill_holes(closed | seed))
 

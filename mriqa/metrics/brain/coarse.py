@@ -10,6 +10,8 @@ from mriqa.metrics.regions import Mask, Volume
 GRID_MM = 2.0
 """Blocks of voxels are made about so large."""
 
+_LARGE = 0.05
+
 
 @dataclass(frozen=True)
 class Coarse:
@@ -87,11 +89,11 @@ def shrunk(mask: Mask, radius_mm: float, spacing_mm: tuple[float, float, float])
     return ~grown(~mask, radius_mm, spacing_mm)
 
 
-def largest_component(mask: Mask) -> Mask:
-    """The largest connected part (faces), or `mask` if nothing is set."""
+def large_components(mask: Mask) -> Mask:
+    """The connected parts (faces) of 5% of the largest one at least."""
     labels, count = ndimage.label(mask)
     if count <= 1:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    return np.asarray((sizes >= _LARGE * sizes.max())[labels])

@@ -205,3 +205,10 @@ BRAIN_COLUMNS: tuple[Column, ...] = (
     *_WIDTHS,
     *_REASONS,
 )
+
+AIR_METRICS = tuple(
+    column.name
+    for column in BRAIN_COLUMNS
+    if column.name.startswith(("snrd_", "summary_bg_")) or column.name in ("cnr", "fber", "qi_1")
+)
+"""Columns that are NULL where there is no air to measure."""

@@ -41,9 +41,9 @@ class Levels:
 
 
 def brain_of(image: Volume, spacing_mm: Spacing, head: Mask) -> Mask:
-    """The brain in `image` `(z, y, x)`, inside `head`; nothing where `head` is empty."""
-    if not head.any():
-        return head
+    """The brain in `image` `(z, y, x)`, inside `head`; nothing where that is empty or flat."""
+    if not head.any() or image[head].max() <= image.min():
+        return head & False
     levels, centre, radius = _start(image, spacing_mm, head)
     vertices, faces = _sphere(_SUBDIVISIONS)
     mesh = _Mesh(faces, len(vertices))
@@ -58,7 +58,7 @@ def _start(image: Volume, spacing_mm: Spacing, head: Mask) -> tuple[Levels, Floa
     low, high = (float(np.percentile(image[head], percent)) for percent in _ROBUST_PERCENT)
     low = min(low, float(np.percentile(image, _ROBUST_PERCENT[0])))
     threshold = low + 0.1 * (high - low)
-    inside = head & (image > threshold)
+    inside = head & (image >= threshold)
     weights = np.minimum(image, high) * inside
     places = np.ix_(*(np.arange(n) * s for n, s in zip(image.shape, spacing_mm, strict=True)))
     total = float(weights.sum())

@@ -11,12 +11,12 @@ import numpy as np
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.metrics.brain import mixture
 from mriqa.metrics.brain.air import Up, air_masks, foreground
-from mriqa.metrics.brain.bias import TERMS, field_on, fitted_field
+from mriqa.metrics.brain.bias import Field, field_on, fitted_field
 from mriqa.metrics.brain.coarse import (
     Coarse,
     coarsened,
     field_on_voxels,
-    largest_component,
+    large_components,
     mask_on_voxels,
 )
 from mriqa.metrics.brain.fractions import Probabilities
@@ -27,7 +27,6 @@ from mriqa.metrics.brain.order import Values
 from mriqa.metrics.brain.summary import GAUSSIAN_3_4
 from mriqa.metrics.brain.surface import brain_of
 from mriqa.metrics.brain.voxels import bounding_box, clean
-from mriqa.metrics.histogram import Floats
 from mriqa.metrics.regions import Mask, Volume
 
 _ROUNDS = 12
@@ -76,8 +75,8 @@ def estimate_tissue(
             ErrorCode.NO_FOREGROUND, f"only {n} voxels of brain stand out; 1000 are needed"
         )
     inside[inside] = mixture.plausible(coarse.image[inside], contrast)
-    prior, coefficients = _segmented(coarse.image, inside, contrast)
-    bias = field_on(coefficients, shape)
+    prior, field = _segmented(coarse.image, inside, contrast)
+    bias = field_on(field, shape)
     before = np.stack([field_on_voxels(one, coarse, shape)[held] for one in prior])
     classes = _on_voxels(image[held] / bias[held], before, contrast)
     known = classes.any(axis=0)
@@ -89,7 +88,7 @@ def estimate_tissue(
 
 
 def _brain(coarse: Coarse, up: Up | None) -> Mask:
-    head = largest_component(foreground(coarse.image))
+    head = large_components(foreground(coarse.image))
     if up is not None and head.any():
         axis, direction = up
         others = tuple(a for a in range(3) if a != axis)
@@ -108,19 +107,18 @@ def _blocks(brain: Mask, coarse: Coarse, spacing_mm: tuple[float, float, float])
     return np.asarray((share > 0.5) & (coarse.image > 0))
 
 
-def _segmented(image: Volume, inside: Mask, contrast: Contrast) -> tuple[Volume, Floats]:
-    """Probabilities `(3, z, y, x)` from dark to bright, and the bias field's coefficients."""
+def _segmented(image: Volume, inside: Mask, contrast: Contrast) -> tuple[Volume, Field]:
+    """Probabilities `(3, z, y, x)` from dark to bright, and the bias field."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    coefficients = np.zeros(TERMS)
     corrected = image
     for number in range(_ROUNDS):
         last = number == _ROUNDS - 1
         segment = _hidden_field if last else _independent
         probabilities = segment(corrected, inside, contrast)
         residual, weights = _residual(image, probabilities, corrected, inside, contrast)
-        coefficients = fitted_field(residual, weights, inside)
-        corrected = image / field_on(coefficients, shape)
-    return _hidden_field(corrected, inside, contrast), coefficients
+        field = fitted_field(residual, weights, inside)
+        corrected = image / field_on(field, shape)
+    return _hidden_field(corrected, inside, contrast), field
 
 
 def _independent(image: Volume, inside: Mask, contrast: Contrast) -> Volume:
