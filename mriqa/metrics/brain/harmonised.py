@@ -21,13 +21,17 @@ from mriqa.metrics.regions import Mask, Volume
 WHITE_MATTER = 1000.0
 """What the median of white matter is scaled to."""
 
+_BRIGHTEST = np.float32(1e8)
+"""What is brighter is no intensity; its fourth power still has a place in float32."""
+
 _SURE = 0.9
 _SAMPLE = 65_536
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Harmonised:
-    """The volume over its bias field times `scale`; 0 for what is negative or not finite."""
+    """The volume over its bias field times `scale`, from 0 to 1e8; 0 for what is not finite."""
 
     volume: Volume
     bias: Volume | None
@@ -59,9 +63,13 @@ class Harmonised:
         return lowest if np.isfinite(lowest) else value
 
     def _scaled(self, plane: Volume, bias: Volume | None) -> Volume:
-        factor = np.float32(self.scale)
-        image = plane * factor if bias is None else plane * (factor / bias)
-        return clean(image)
+        with np.errstate(over="ignore", under="ignore"):
+            factor = np.float32(self.scale)
+            image = plane * factor if bias is None else plane * (factor / bias)
+        image = clean(image)
+        if image.max(initial=0) > _BRIGHTEST:
+            np.minimum(image, _BRIGHTEST, out=image)
+        return image
 
 
 def harmonise(volume: Volume, tissue: BrainTissue) -> Harmonised:
@@ -81,7 +89,7 @@ def harmonise(volume: Volume, tissue: BrainTissue) -> Harmonised:
     level = median(clean(core if tissue.bias is None else core / tissue.bias[box][inside]))
     if level <= 0:
         raise SeriesError(ErrorCode.NO_FOREGROUND, "half of the white matter is 0")
-    return Harmonised(volume, tissue.bias, WHITE_MATTER / level)
+    return Harmonised(volume, tissue.bias, min(WHITE_MATTER / level, _LARGEST))
 
 
 @dataclass(frozen=True)

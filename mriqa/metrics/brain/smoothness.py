@@ -37,12 +37,14 @@ def _sums(values: Volume, inside: Volume) -> Floats:
     Plane by plane, as planes stay in the processor's cache. `inside` is 1 in the mask, 0 elsewhere.
     """
     sums = np.zeros((4, 3))
+    unit = 1 / _highest(values)
     step = max(values.shape[0] // _CENTRE_PLANES, 1)
-    centre = clean(values[::step].copy()).mean()
+    centre = (clean(values[::step].copy()) * unit).mean()
     last = np.zeros_like(values[0])
     for z, (plane, here) in enumerate(zip(values, inside, strict=True)):
         # Large offsets would cost digits of the sums.
         centred = clean(plane.copy())
+        centred *= unit
         centred -= centre
         centred *= here
         if z:
@@ -52,6 +54,14 @@ def _sums(values: Volume, inside: Volume) -> Floats:
         sums[3] += _moments(centred, here)
         last = centred
     return sums
+
+
+def _highest(values: Volume) -> np.float32:
+    """The highest finite value, or 1 if none is positive: squares of others need not fit."""
+    high = np.fmax.reduce(values, axis=None)
+    if not np.isfinite(high):
+        high = values.max(where=np.isfinite(values), initial=0)
+    return np.float32(max(high, np.finfo(np.float32).tiny * 4)) if high > 0 else np.float32(1)
 
 
 def _moments(values: Volume, counted: Volume) -> tuple[float, float, float]:
