@@ -21,7 +21,7 @@ from mriqa.metrics.regions import Mask, Volume
 WHITE_MATTER = 1000.0
 """What the median of white matter is scaled to."""
 
-_BRIGHTEST = np.float32(1e8)
+_BRIGHTEST = 1e8
 """What is brighter is no intensity; its fourth power still has a place in float32."""
 
 _SURE = 0.9
@@ -66,10 +66,7 @@ class Harmonised:
         with np.errstate(over="ignore", under="ignore"):
             factor = np.float32(self.scale)
             image = plane * factor if bias is None else plane * (factor / bias)
-        image = clean(image)
-        if image.max(initial=0) > _BRIGHTEST:
-            np.minimum(image, _BRIGHTEST, out=image)
-        return image
+        return clean(image, _BRIGHTEST)
 
 
 def harmonise(volume: Volume, tissue: BrainTissue) -> Harmonised:

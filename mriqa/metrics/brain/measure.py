@@ -9,6 +9,7 @@ from mriqa.metrics.brain import fractions, ratios, smoothness
 from mriqa.metrics.brain.columns import BRAIN_COLUMNS
 from mriqa.metrics.brain.harmonised import harmonise, look
 from mriqa.metrics.brain.maps import TISSUES, BrainTissue
+from mriqa.metrics.brain.order import total
 from mriqa.metrics.brain.statistics import (
     Air,
     air_null_reason,
@@ -119,7 +120,7 @@ def _of_air(air: Air | None, summaries: Summaries) -> Values:
 
 def _of_maps(tissue: BrainTissue) -> Values:
     found: Values = {}
-    sums = tuple(float(p.sum(dtype=np.float64)) for p in tissue.probabilities)
+    sums = tuple(total(p) for p in tissue.probabilities)
     for name, share in zip(TISSUES, fractions.volume_fractions(sums), strict=True):
         found[f"icvs_{name}"] = share
     for name, probability in zip(TISSUES, tissue.probabilities, strict=True):

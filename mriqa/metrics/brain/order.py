@@ -36,7 +36,7 @@ class Seeker:
 
     def forget(self) -> None:
         """Forget what was seen."""
-        self._below = self._equal = 0
+        self._above = self._equal = 0
         self._near: list[Values] = []
 
     def widen(self) -> None:
@@ -47,11 +47,9 @@ class Seeker:
     def see(self, values: Values, inside: Mask | None = None) -> None:
         """Take the next values `(m,)`, or those of them that are `inside`."""
         near = values >= self._lowest
-        if inside is None:
-            self._below += values.size - int(np.count_nonzero(near))
-        else:
+        if inside is not None:
             near &= inside
-            self._below += int(np.count_nonzero(inside)) - int(np.count_nonzero(near))
+        self._above += int(np.count_nonzero(near))
         if self._highest < np.inf:
             near &= values <= self._highest
         if self._lowest == self._highest:
@@ -62,7 +60,8 @@ class Seeker:
 
     def found(self) -> tuple[float, float] | None:
         """The two values, or None where the bracket missed them: then `widen`, and see again."""
-        low, high = (rank - self._below for rank in self._ranks)
+        below = self._n - self._above
+        low, high = (rank - below for rank in self._ranks)
         if low >= 0 and high < self._equal:
             return float(self._lowest), float(self._lowest)
         if low < 0 or high >= sum(part.size for part in self._near):
@@ -99,8 +98,11 @@ def percentile(values: Values, percent: float) -> float:
 
 
 def total(values: Values) -> float:
-    """Sum of some ten thousand values `(n,)`, as exact as numpy's and three times as fast."""
-    return float(values @ np.ones(values.size, np.float32))
+    """Sum of values `(n,)` to the sixth digit, some times as fast as numpy's."""
+    ones = np.ones(min(values.size, PIECE), np.float32)
+    starts = range(0, values.size, PIECE)
+    parts = (values[start : start + PIECE] for start in starts)
+    return sum((float(part @ ones[: part.size]) for part in parts), 0.0)
 
 
 def place(n: int, percent: float) -> tuple[int, float]:

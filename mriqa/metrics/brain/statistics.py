@@ -7,7 +7,7 @@ import numpy as np
 from mriqa.metrics.brain import ratios
 from mriqa.metrics.brain.harmonised import Harmonised, Seen
 from mriqa.metrics.brain.maps import TISSUES, BrainTissue
-from mriqa.metrics.brain.order import Values, median, percentile
+from mriqa.metrics.brain.order import Values, median, percentile, total
 from mriqa.metrics.brain.summary import Summary, core_of, summarise, weigh
 
 MIN_TISSUE_VOXELS = 10
@@ -34,7 +34,7 @@ def tissue_summaries(
     weighed = weigh(seen.brain, tissue.probabilities)
     found: dict[str, Summary | None] = {}
     for name, probability, one in zip(TISSUES, tissue.probabilities, weighed, strict=True):
-        n = float(probability.sum(dtype=np.float64))
+        n = total(probability)
         if n < MIN_TISSUE_VOXELS or not one.weights.any():
             found[name] = None
             continue

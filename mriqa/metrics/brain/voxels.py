@@ -6,13 +6,16 @@ from mriqa.metrics.regions import Mask, Volume
 
 Box = tuple[slice, slice, slice]
 
+_LARGEST = float(np.finfo(np.float32).max)
 
-def clean(image: Volume) -> Volume:
-    """`image`, in place, without what is negative or not finite."""
+
+def clean(image: Volume, highest: float = _LARGEST) -> Volume:
+    """`image`, in place: 0 for what is negative or not finite, `highest` for what is above that."""
     # Most planes need nothing, and comparisons with NaN are false.
-    if not (image.min(initial=0) >= 0 and image.max(initial=0) < np.inf):
+    if not (image.min(initial=0) >= 0 and image.max(initial=0) <= highest):
         np.fmax(image, np.float32(0), out=image)
         image[np.isinf(image)] = 0
+        np.minimum(image, np.float32(highest), out=image)
     return image
 
 
