@@ -1,9 +1,8 @@
 """All brain metrics of one volume: mriqa against the functions of MRIQC itself, on the same masks.
 
 The peer gets its harmonised volume and its probability maps for nothing and computes no
-smoothness, which MRIQC leaves to AFNI. Ours starts from the raw volume, checks and packs the
-maps, divides by the bias field, harmonises, and estimates the smoothness too. Processor time on
-one core.
+smoothness, which MRIQC leaves to AFNI. Ours starts from the raw volume, divides by the bias field,
+harmonises, and estimates the smoothness too. Processor time on one core.
 """
 
 import importlib.util
@@ -64,7 +63,7 @@ def run() -> list[dict[str, Any]]:
         raise SystemExit(f"MRIQC's functions are not in {mriqc.FOLDER}: make test puts them there")
 
     def ours() -> None:
-        measure_brain(volume, phantoms.SPACING_MM, phantoms.tissue_of(head, bias))
+        measure_brain(volume, phantoms.SPACING_MM, tissue)
 
     before = peak_bytes()
     ours()

@@ -15,7 +15,7 @@ from mriqa.metrics.brain import ratios
 from mriqa.metrics.brain.maps import TISSUES, BrainTissue
 from mriqa.metrics.brain.morphology import erode_edges
 from mriqa.metrics.brain.order import Seeker, Values, median, middle, middle_mean, place
-from mriqa.metrics.brain.voxels import bounding_box, clean
+from mriqa.metrics.brain.voxels import clean
 from mriqa.metrics.regions import Mask, Volume
 
 WHITE_MATTER = 1000.0
@@ -74,14 +74,15 @@ def harmonise(volume: Volume, tissue: BrainTissue) -> Harmonised:
 
     Raises SeriesError (NO_FOREGROUND) where there is none, or it is dark.
     """
-    sure = np.zeros(volume.shape, np.bool_)
-    sure[tissue.brain] = tissue.probabilities[TISSUES.index("wm")] >= np.float64(_SURE)
-    box = bounding_box(sure)
-    if box is None:
+    box = tissue.box
+    brain = tissue.brain[box]
+    sure = np.zeros(brain.shape, np.bool_)
+    sure[brain] = tissue.probabilities[TISSUES.index("wm")] >= np.float64(_SURE)
+    if not sure.any():
         raise SeriesError(ErrorCode.NO_FOREGROUND, f"no white matter is surer than {_SURE}")
-    inside = erode_edges(sure[box])
+    inside = erode_edges(sure)
     # Thick slices or few voxels may leave nothing of it.
-    inside = inside if inside.any() else sure[box]
+    inside = inside if inside.any() else sure
     core = volume[box][inside]
     level = median(clean(core if tissue.bias is None else core / tissue.bias[box][inside]))
     if level <= 0:

@@ -1,12 +1,14 @@
 """Where brain, tissues, head and air of one volume are: what the metrics are computed on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from mriqa.errors import UserError
 from mriqa.metrics.brain.fractions import Probabilities
+from mriqa.metrics.brain.voxels import Box, bounding_box
 from mriqa.metrics.regions import Mask, Volume
 
 TISSUES = ("csf", "gm", "wm")
@@ -35,6 +37,11 @@ class BrainTissue:
     artifacts: Mask
     frame: Mask | None = None
     bias: Volume | None = None
+
+    @cached_property
+    def box(self) -> Box:
+        """The smallest box that holds the brain; the whole volume if there is none."""
+        return bounding_box(self.brain) or (slice(None), slice(None), slice(None))
 
 
 def tissue_of_maps(

@@ -85,7 +85,7 @@ def _check(tissue: BrainTissue) -> None:
 
 def _smoothness(volume: Volume, tissue: BrainTissue) -> Values:
     """Of the volume as acquired, as MRIQC does."""
-    widths = smoothness.fwhm(volume, tissue.brain)
+    widths = smoothness.fwhm(volume[tissue.box], tissue.brain[tissue.box])
     found = {f"fwhm_{axis}": width for axis, width in zip("zyx", widths, strict=True)}
     return {**found, "fwhm_avg": _mean(widths)}
 

@@ -23,6 +23,8 @@ _LARGEST_BIN = 1 << 16
 
 _EXACT = 1e-10
 _HALF = 0.5
+_FLAT = 1e-9
+"""Variance (in squared thousandths of white matter) below which all voxels count as equal."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,6 @@ def quantile(weighed: Weighed, share: float, next_value: Callable[[float], float
 
 def kurtosis(values: Values) -> float:
     """Excess kurtosis m4 / m2² - 3 (biased, Fisher), 0 for normal values; NaN if all are equal."""
-    if values.min() == values.max():
-        return float("nan")
     mean = total(values) / values.size
     second = fourth = 0.0
     for start in range(0, values.size, PIECE):
@@ -126,6 +126,8 @@ def kurtosis(values: Values) -> float:
         squares *= squares
         second += total(squares)
         fourth += float(squares @ squares)
+    if second <= _FLAT * values.size:
+        return float("nan")
     return fourth * values.size / second**2 - 3
 
 

@@ -83,8 +83,8 @@ def estimate_tissue(
     held[held] = known
     probabilities = np.ascontiguousarray(classes[:, known][list(mixture.ORDER[contrast])])
     masks = air_masks(image, coarse, inside, up)
-    head, air = masks.head | held, masks.air & ~held
-    return BrainTissue(held, probabilities, head, air, masks.artifacts & ~held, masks.frame, bias)
+    head, air, found = masks.head | held, masks.air & ~held, masks.artifacts & ~held
+    return BrainTissue(held, probabilities, head, air, found, masks.frame, bias)
 
 
 def _brain(coarse: Coarse, up: Up | None) -> Mask:
