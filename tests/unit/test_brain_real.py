@@ -92,3 +92,24 @@ def test_without_the_bias_field_the_tissues_vary_more(brain):
     plain = measure_brain(volume, spacing, replace(tissue, bias=None)).values
     assert plain["snr_wm"] < 1.1 * values["snr_wm"]
     assert plain["inu_range"] is None
+
+
+@pytest.mark.parametrize("name", ["siemens_prisma_HFS", "dti_tra_dir16_AP_9_134431"])
+def test_air_that_was_acquired_is_measured(real_data, name):
+    """A diffusion series' volume without weighting has T2 contrast, and air around the head."""
+    image = nibabel.load(real_data / "dwi" / f"{name}.nii.gz")
+    volume = np.ascontiguousarray(np.asarray(image.dataobj[..., 0], dtype=np.float32).T)
+    spacing = tuple(float(mm) for mm in image.header.get_zooms()[2::-1])
+    tissue = estimate_tissue(volume, spacing, "T2w", up=up_of_affine(image.affine))
+    values = measure_brain(volume, spacing, tissue).values
+    assert values["brain_air_null_reason"] is None
+    assert all(value is not None for key, value in values.items() if "reason" not in key)
+    assert values["snrd_total"] > 20
+    assert values["fber"] > 100
+    assert values["qi_1"] < 0.05
+    # A ghost in the air above the face is an artifact.
+    ghosted = volume + 0.2 * np.roll(volume, volume.shape[1] // 2, axis=1)
+    again = estimate_tissue(ghosted, spacing, "T2w", up=(0, 1), brain=tissue.brain)
+    worse = measure_brain(ghosted, spacing, again).values
+    assert worse["qi_1"] > values["qi_1"] + 0.02
+    assert worse["fber"] < 0.8 * values["fber"]

@@ -26,6 +26,9 @@ _MIN_SIGNAL = 10
 _OTSU_BINS = 256
 _BRIGHT_PERCENT = 99.0
 _CLOSE_MM = 8.0
+_SCALP_MM = 30.0
+"""Above the face, nothing of the head is farther than this from the brain."""
+
 _GUARD_MM = 4.0
 """Air keeps away from the head by so much: its rim is partly scalp."""
 
@@ -57,12 +60,17 @@ class AirMasks:
 def air_masks(volume: Volume, coarse: Coarse, brain: Mask, up: Up | None) -> AirMasks:
     """Masks of `volume` `(z, y, x)` >= 0 from its block means; `brain` is on the blocks.
 
-    Where `up` is not known, the air around the face and neck counts as well.
+    Where `up` is not known, the air around the face and neck counts as well, and ghosts of some
+    20% of the signal and more are taken for head.
     """
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
+    above = _above_face(brain, up)
     head = head_of(coarse, brain)
+    if up is not None:
+        # Strong ghosts look like head, but lie farther away than any scalp.
+        head &= ~above | grown(brain, _SCALP_MM, coarse.spacing_mm)
     distance = ndimage.distance_transform_edt(~head, sampling=coarse.spacing_mm)
-    hat = (distance > _GUARD_MM) & _above_face(brain, up)
+    hat = (distance > _GUARD_MM) & above
     far = distance >= _NEAR * float(distance.max(initial=0, where=hat))
     frame = empty_frame(volume)
     hat_on = mask_on_voxels(hat, coarse, shape)
