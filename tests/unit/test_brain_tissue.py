@@ -8,7 +8,7 @@ from mriqa.errors import SeriesError
 from mriqa.metrics.brain import measure_brain, mixture
 from mriqa.metrics.brain.air import head_of
 from mriqa.metrics.brain.bias import Field, field_on, fitted_field
-from mriqa.metrics.brain.coarse import coarsened, field_on_voxels, grown, mask_on_voxels, shrunk
+from mriqa.metrics.brain.coarse import coarsened, field_in, grown, mask_on_voxels, shrunk
 from mriqa.metrics.brain.tissue import estimate_tissue
 
 SHAPE = (80, 96, 84)
@@ -121,6 +121,21 @@ def test_a_volume_without_a_brain_is_refused(level):
         estimate_tissue(np.full((12, 12, 12), level, np.float32), SPACING_MM, "T1w")
 
 
+def test_a_mask_instead_of_a_brain_is_refused():
+    z, y, x = np.mgrid[-1:1:50j, -1:1:50j, -1:1:50j]
+    ball = (z**2 + y**2 + x**2 < 0.5).astype(np.float32)
+    with pytest.raises(SeriesError, match="the brain has one intensity, 1: a mask"):
+        estimate_tissue(ball, COARSE_MM, "T1w", brain=ball > 0)
+
+
+def test_two_grey_values_are_no_error():
+    head = make_head()
+    brain = sum(head.maps) > 0.5
+    two = np.where(head.maps[2] > 0.5, 900, 600).astype(np.float32) * brain
+    tissue = estimate_tissue(two, COARSE_MM, "T1w", brain=brain)
+    assert np.isfinite(tissue.probabilities).all()
+
+
 def test_a_volume_of_noise_is_refused_or_measured():
     noise = np.abs(np.random.default_rng(0).normal(size=(40, 40, 40))).astype(np.float32)
     try:
@@ -167,8 +182,10 @@ def test_blocks_become_voxels_again():
     assert mask.shape == volume.shape
     assert mask[3, 5, 7] == (coarse.image[3, 2, 1] > 0)
     ramp = np.broadcast_to(np.arange(10, dtype=np.float32)[None, :, None], (11, 10, 4))
-    field = field_on_voxels(ramp, coarse, volume.shape)
+    field = field_in(ramp, coarse, np.ones(volume.shape, bool)).reshape(volume.shape)
     np.testing.assert_allclose(field[0, 2:18, 0], np.arange(2, 18) / 2 - 0.25, atol=1e-6)
+    some = np.random.default_rng(2).random(volume.shape) < 0.3
+    np.testing.assert_array_equal(field_in(ramp, coarse, some), field[some])
 
 
 def test_masks_grow_and_shrink_in_millimetres():

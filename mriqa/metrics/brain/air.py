@@ -148,8 +148,11 @@ def empty_frame(volume: Volume) -> Mask | None:
         return None
     labels, count = ndimage.label(opened)
     if count > 2:
-        sizes = np.bincount(labels.ravel())
+        # Plane by plane: bincount makes 64-bit numbers of what it is given.
+        sizes = sum(np.bincount(plane.ravel(), minlength=count + 1) for plane in labels)
         sizes[0] = 0
-        opened = np.isin(labels, np.argsort(sizes)[-2:])
+        kept = np.zeros(count + 1, np.bool_)
+        kept[np.argsort(sizes)[-2:]] = True
+        opened = kept[labels]
     frame = opened[inner]
     return np.ascontiguousarray(frame) if np.count_nonzero(frame) >= _MIN_FRAME else None

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
+from mriqa.metrics.brain.order import Values
 from mriqa.metrics.regions import Mask, Volume
+
+Index = npt.NDArray[np.intp]
 
 GRID_MM = 2.0
 """Blocks of voxels are made about so large."""
@@ -45,36 +49,33 @@ def mask_on_voxels(mask: Mask, coarse: Coarse, shape: tuple[int, int, int]) -> M
     return mask
 
 
-def field_on_voxels(field: Volume, coarse: Coarse, shape: tuple[int, int, int]) -> Volume:
-    """A field on blocks `(z, y, x)`, linear between their centres, on the voxels of `shape`."""
-    for axis, (factor, size) in enumerate(zip(coarse.factors, shape, strict=True)):
-        if factor > 1:
-            field = _stretched(field, axis, (np.arange(size) - (factor - 1) / 2) / factor)
-        elif field.shape[axis] != size:
-            field = _stretched(field, axis, np.arange(size, dtype=np.float64))
-    return np.ascontiguousarray(field, np.float32)
+def field_in(field: Volume, coarse: Coarse, mask: Mask) -> Values:
+    """A field on blocks `(z, y, x)`, linear between their centres, in the voxels of `mask`.
+
+    In C order, plane by plane: on all voxels it would take as much memory as the volume.
+    """
+    height, rows, columns = (
+        _between(factor, size, last)
+        for factor, size, last in zip(coarse.factors, mask.shape, field.shape, strict=True)
+    )
+    found = []
+    for z, inside in enumerate(mask):
+        if inside.any():
+            low, high, part = (one[z] for one in height)
+            plane = field[low] + part * (field[high] - field[low])
+            plane = plane[rows[0]] + rows[2][:, None] * (plane[rows[1]] - plane[rows[0]])
+            plane = plane[:, columns[0]] + columns[2] * (
+                plane[:, columns[1]] - plane[:, columns[0]]
+            )
+            found.append(plane[inside])
+    return np.concatenate(found) if found else np.empty(0, np.float32)
 
 
-def _stretched(field: Volume, axis: int, where: np.ndarray) -> Volume:
-    last = field.shape[axis] - 1
-    where = np.clip(where, 0, last)
-    low = np.minimum(where.astype(np.intp), max(last - 1, 0))
-    part = (where - low).astype(np.float32)
-    part = part.reshape([-1 if a == axis else 1 for a in range(3)])
-    first = np.take(field, low, axis)
-    second = np.take(field, np.minimum(low + 1, last), axis)
-    second -= first
-    second *= part
-    first += second
-    return first
-
-
-def ball(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
-    """A ball as a structure for scipy's morphology, one voxel at least along every axis."""
-    reach = [max(int(radius_mm / spacing), 0) for spacing in spacing_mm]
-    axes = np.ix_(*(np.arange(-r, r + 1) * s for r, s in zip(reach, spacing_mm, strict=True)))
-    inside: Mask = np.asarray(sum(axis**2 for axis in axes) <= radius_mm**2)
-    return inside
+def _between(factor: int, size: int, n: int) -> tuple[Index, Index, Values]:
+    """The blocks before and after every voxel of an axis, and how far on from the first it lies."""
+    where = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, n - 1)
+    low = np.minimum(where.astype(np.intp), max(n - 2, 0))
+    return low, np.minimum(low + 1, n - 1), (where - low).astype(np.float32)
 
 
 def grown(mask: Mask, radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:

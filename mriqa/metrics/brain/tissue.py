@@ -15,7 +15,7 @@ from mriqa.metrics.brain.bias import Field, field_on, fitted_field
 from mriqa.metrics.brain.coarse import (
     Coarse,
     coarsened,
-    field_on_voxels,
+    field_in,
     large_components,
     mask_on_voxels,
 )
@@ -62,22 +62,19 @@ def estimate_tissue(
     `contrast` says which tissue is bright. `up`: array axis and direction that lead to the top of
     the head, to leave out neck and the air around the face; `brain`: the caller's own mask instead
     of ours. Deterministic, some seconds a volume. Raises SeriesError (NO_FOREGROUND) where no
-    brain of 1000 voxels stands out.
+    brain of 1000 voxels stands out, or all of it has one intensity. A volume of something else
+    than a brain is not recognised: it gets tissues that are none.
     """
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     image = clean(volume.astype(np.float32, copy=True))
     coarse = coarsened(image, spacing_mm)
     inside = _brain(coarse, up) if brain is None else _blocks(brain, coarse, spacing_mm)
     held = (mask_on_voxels(inside, coarse, shape) if brain is None else brain) & (image > 0)
-    n = int(np.count_nonzero(held))
-    if n < MIN_BRAIN_VOXELS or np.count_nonzero(inside) < MIN_BRAIN_VOXELS // 8:
-        raise SeriesError(
-            ErrorCode.NO_FOREGROUND, f"only {n} voxels of brain stand out; 1000 are needed"
-        )
+    _check_brain(coarse.image[inside], int(np.count_nonzero(held)))
     inside[inside] = mixture.plausible(coarse.image[inside], contrast)
     prior, field = _segmented(coarse.image, inside, contrast)
     bias = field_on(field, shape)
-    before = np.stack([field_on_voxels(one, coarse, shape)[held] for one in prior])
+    before = np.stack([field_in(one, coarse, held) for one in prior])
     classes = _on_voxels(image[held] / bias[held], before, contrast)
     known = classes.any(axis=0)
     held[held] = known
@@ -85,6 +82,16 @@ def estimate_tissue(
     masks = air_masks(image, coarse, inside, up)
     head, air, found = masks.head | held, masks.air & ~held, masks.artifacts & ~held
     return BrainTissue(held, probabilities, head, air, found, masks.frame, bias)
+
+
+def _check_brain(blocks: Values, n_voxels: int) -> None:
+    if n_voxels < MIN_BRAIN_VOXELS or blocks.size < MIN_BRAIN_VOXELS // 8:
+        raise SeriesError(
+            ErrorCode.NO_FOREGROUND, f"only {n_voxels} voxels of brain stand out; 1000 are needed"
+        )
+    low, high = np.percentile(blocks, (5, 95))
+    if low >= high:
+        raise SeriesError(ErrorCode.NO_FOREGROUND, f"the brain has one intensity, {low:g}: a mask?")
 
 
 def _brain(coarse: Coarse, up: Up | None) -> Mask:
@@ -143,9 +150,10 @@ def _hidden_field(image: Volume, inside: Mask, contrast: Contrast) -> Volume:
     part = np.random.default_rng(0).normal(*_ZERO, within.shape)
     part[within] = np.maximum(mixture.spread_out(values, mixture.fitted(values, contrast)), 1e-3)
     # It takes 1 for the largest value that needs no scaling.
-    _, _, shares = TissueClassifierHMRF(verbose=False).classify(
-        part * (3 / 4), 3, _SMOOTHING, tolerance=1e-3, max_iter=_ITERATIONS
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a class that no voxel belongs to
+        _, _, shares = TissueClassifierHMRF(verbose=False).classify(
+            part * (3 / 4), 3, _SMOOTHING, tolerance=1e-3, max_iter=_ITERATIONS
+        )
     probabilities = np.zeros((3, *image.shape), np.float32)
     probabilities[:, *box] = np.nan_to_num(np.moveaxis(shares, -1, 0)) * within
     return probabilities
@@ -163,6 +171,8 @@ def _residual(
     expected = np.tensordot(means, probabilities, 1)
     residual = np.zeros_like(image)
     known = inside & (expected > 0) & (image > 0)
+    if not known.any():
+        return residual, residual
     residual[known] = np.log(image[known] / expected[known])
     solid = list(mixture.ORDER[contrast][1:])
     weights = np.square(probabilities[solid]).sum(axis=0) * known
