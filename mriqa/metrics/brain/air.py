@@ -149,7 +149,9 @@ def empty_frame(volume: Volume) -> Mask | None:
     labels, count = ndimage.label(opened)
     if count > 2:
         # Plane by plane: bincount makes 64-bit numbers of what it is given.
-        sizes = sum(np.bincount(plane.ravel(), minlength=count + 1) for plane in labels)
+        sizes = np.zeros(count + 1, np.intp)
+        for plane in labels:
+            sizes += np.bincount(plane.ravel(), minlength=count + 1)
         sizes[0] = 0
         kept = np.zeros(count + 1, np.bool_)
         kept[np.argsort(sizes)[-2:]] = True
