@@ -31,7 +31,7 @@ class Seeker:
 
     def __init__(self, sample: Values, n: int, rank: int) -> None:
         self._n, self._ranks = n, (rank, min(rank + 1, n - 1))
-        self._lowest, self._highest = _bracket(np.sort(sample), n, self._ranks)
+        self._lowest, self._highest = _bracket(sample, n, self._ranks)
         self.forget()
 
     def forget(self) -> None:
@@ -70,14 +70,17 @@ class Seeker:
         return float(parted[low]), float(parted[high])
 
 
-def _bracket(ordered: Values, n: int, ranks: tuple[int, int]) -> tuple[np.float32, np.float32]:
+def _bracket(sample: Values, n: int, ranks: tuple[int, int]) -> tuple[np.float32, np.float32]:
     """Values between which those ranks lie almost surely."""
-    size = ordered.size
+    size = sample.size
+    if n <= _SMALL or size == 0:
+        return np.float32(-np.inf), np.float32(np.inf)
     share = ranks[0] / n
     slack = int(_SLACK * np.sqrt(share * (1 - share) * size)) + 2
     first, last = int(share * size) - slack, int(ranks[1] / n * size) + slack
-    low = ordered[first] if first >= 0 and n > _SMALL else -np.inf
-    high = ordered[last] if last < size and n > _SMALL else np.inf
+    parted = np.partition(sample, (max(first, 0), min(last, size - 1)))
+    low = parted[first] if first >= 0 else -np.inf
+    high = parted[last] if last < size else np.inf
     return np.float32(low), np.float32(high)
 
 
