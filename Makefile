@@ -27,9 +27,13 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@$(PIP) --quiet --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed tests/mriqc-only.txt
 	@echo "Installing what the tests need"
 	@$(PIP) --quiet --editable '.[test]'
+	@rm -rf $(VENV)/mriqc-only
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --target $(VENV)/mriqc-only --requirement tests/mriqc-only.txt \
+	  || echo "MRIQC could not be fetched: the tests that compare with it will be skipped"
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test
