@@ -24,6 +24,7 @@ from mriqa.config.methods import (
 )
 from mriqa.config.sections import (
     BidsSource,
+    BrainSection,
     CohortSection,
     Config,
     ConvertSection,
@@ -42,6 +43,7 @@ from mriqa.config.sections import (
 __all__ = [
     "ArtifactFamily",
     "BidsSource",
+    "BrainSection",
     "CohortSection",
     "Config",
     "ConvertSection",

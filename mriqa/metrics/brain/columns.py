@@ -13,6 +13,7 @@ AIR_LEVELS = {
 }
 
 TISSUE_LEVELS = {
+    "no_brain": "No brain stands out, or all of it has one intensity.",
     "no_csf": "The probabilities of cerebrospinal fluid sum up to less than 10 voxels.",
     "no_gm": "The probabilities of grey matter sum up to less than 10 voxels.",
     "no_wm": "The probabilities of white matter sum up to less than 10 voxels.",
