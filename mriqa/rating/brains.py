@@ -9,7 +9,8 @@ from mriqa.config import BrainSection
 from mriqa.errors import SeriesError
 from mriqa.images.store import SeriesAttributes
 from mriqa.metrics.brain import measure_brain
-from mriqa.metrics.brain.air import Up
+from mriqa.metrics.brain.air import up_of_orientation
+from mriqa.metrics.brain.mixture import Contrast
 
 NO_BRAIN = "no_brain"
 
@@ -25,22 +26,10 @@ def brain_metrics(
         return {}
     from mriqa.metrics.brain.tissue import estimate_tissue  # dipy
 
-    weighting = "T1w" if contrast in section.t1w else "T2w"
-    up = upwards(known.stored_orientation)
+    weighting: Contrast = "T1w" if contrast in section.t1w else "T2w"
+    up = up_of_orientation(known.stored_orientation)
     try:
         tissue = estimate_tissue(image, known.spacing_mm, weighting, up=up)
         return dict(measure_brain(image, known.spacing_mm, tissue).values)
     except SeriesError:
         return {"brain_tissue_null_reason": NO_BRAIN}
-
-
-def upwards(orientation: str) -> Up | None:
-    """The array axis that leads to the top of the head, and in which direction (1 or -1).
-
-    `orientation`: the anatomical directions that z, y and x grow towards, as in `SAL`; None if
-    superior is not among them.
-    """
-    for axis, letter in enumerate(orientation):
-        if letter in "SI":
-            return axis, 1 if letter == "S" else -1
-    return None

@@ -31,8 +31,8 @@ from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 FORMAT_VERSION = 4
 """Raise it when the numbers change: all score jobs then run again."""
 
-WORKING_COPIES = 6
-"""A volume in float32, and what `measure` needs at most beside it, as multiples of its size."""
+WORKING_COPIES = 7
+"""A volume in float32, and what the metrics need at most beside it, as multiples of its size."""
 
 _IDENTITY = (
     Column("series_id", "string", "Series.", required=True),

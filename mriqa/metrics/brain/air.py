@@ -47,6 +47,15 @@ def up_of_affine(affine: npt.NDArray[np.float64]) -> Up:
     return 2 - axis, 1 if upwards[axis] > 0 else -1
 
 
+def up_of_orientation(orientation: str) -> Up | None:
+    """The same of an array whose axes grow towards `orientation`, as `SAL`; None if none of them
+    leads up or down."""
+    for axis, letter in enumerate(orientation):
+        if letter in "SI":
+            return axis, 1 if letter == "S" else -1
+    return None
+
+
 @dataclass(frozen=True)
 class AirMasks:
     """Bool `(z, y, x)`; see `maps.BrainTissue`."""
