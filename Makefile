@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest
+# threads that spin while they wait would take the cores from the other worker
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 # Two workers by default: the tests start Snakemake and Dask themselves.
 WORKERS ?= 2
 
