@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest
+# threads that spin while they wait would take the cores from the other worker
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 # Two workers by default: the tests start Snakemake and Dask themselves.
 WORKERS ?= 2
 
@@ -27,9 +28,13 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@$(PIP) --quiet --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed tests/mriqc-only.txt
 	@echo "Installing what the tests need"
 	@$(PIP) --quiet --editable '.[test]'
+	@rm -rf $(VENV)/mriqc-only
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --target $(VENV)/mriqc-only --requirement tests/mriqc-only.txt \
+	  || echo "MRIQC could not be fetched: the tests that compare with it will be skipped"
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test

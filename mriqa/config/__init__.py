@@ -25,6 +25,7 @@ from mriqa.config.methods import (
 )
 from mriqa.config.sections import (
     BidsSource,
+    BrainSection,
     CohortSection,
     Config,
     ConvertSection,
@@ -43,6 +44,7 @@ from mriqa.config.sections import (
 __all__ = [
     "ArtifactFamily",
     "BidsSource",
+    "BrainSection",
     "CohortSection",
     "Config",
     "ConvertSection",

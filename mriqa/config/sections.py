@@ -95,6 +95,20 @@ class ConvertSection(Section):
     )
 
 
+class BrainSection(Section):
+    """MRIQC's metrics of brains. They take some seconds a volume, and must be asked for: what is
+    no brain would get them, too."""
+
+    t1w: tuple[str, ...] = Field((), description="Contrasts of T1-weighted brains, e.g. [T1w].")
+    t2w: tuple[str, ...] = Field((), description="Contrasts of T2-weighted brains, e.g. [T2w].")
+
+    @model_validator(mode="after")
+    def _one_weighting_each(self) -> "BrainSection":
+        if both := sorted({*self.t1w} & {*self.t2w}):
+            raise ValueError(f"{both[0]!r} is in t1w and in t2w; a contrast has one weighting")
+        return self
+
+
 class ScoreSection(Section):
     """Metrics of slices and volumes. A change reruns scoring and the tables."""
 
@@ -102,6 +116,7 @@ class ScoreSection(Section):
         99.0, gt=50, le=100, description="Upper percentile that scales intensities to 1."
     )
     slices: bool = Field(True, description="Also write a row a slice.")
+    brain: BrainSection = BrainSection()
 
 
 class RatingSection(Section):

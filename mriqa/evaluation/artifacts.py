@@ -86,6 +86,8 @@ def _read_volumes(results: Path) -> tuple[pd.DataFrame, list[Measure]]:
         columns = list(dict.fromkeys([*_NEEDED, *(measure.name for measure in measures)]))
         volumes = pq.read_table(path, columns=columns).to_pandas()
     volumes["volume"] = volumes["volume"].astype("float64")  # NaN: the series was not read
+    # of brains, say, where there is none
+    measures = [one for one in measures if one is QUALITY or volumes[one.name].notna().any()]
     return volumes, measures
 
 

@@ -24,14 +24,15 @@ from mriqa.files import MEMORY_KEY, readable, write_parquet
 from mriqa.images.store import ShardStore, StoredSeries, open_store
 from mriqa.metrics import SLICE_COLUMNS, VOLUME_COLUMNS, measure
 from mriqa.progress import track
+from mriqa.rating.brains import brain_metrics
 from mriqa.rating.shells import Scored, shared_body, with_outliers
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
 FORMAT_VERSION = 4
 """Raise it when the numbers change: all score jobs then run again."""
 
-WORKING_COPIES = 6
-"""A volume in float32, and what `measure` needs at most beside it, as multiples of its size."""
+WORKING_COPIES = 7
+"""A volume in float32, and what the metrics need at most beside it, as multiples of its size."""
 
 _IDENTITY = (
     Column("series_id", "string", "Series.", required=True),
@@ -174,7 +175,7 @@ def _score_volume(
                 f"a volume of {shape} voxels does not fit into the score job's memory: "
                 "raise resources.score_mem_mb",
             )
-        return _measured(head, stored, volume, settings, body)
+        return _measured(head, series.contrast, stored, settings, body)
     except SeriesError as error:
         code, message = error.code, error.message
     except MemoryError:
@@ -236,12 +237,12 @@ def diffusion_class(
 
 def _measured(
     head: Row,
+    contrast: str,
     stored: StoredSeries,
-    volume: int,
     settings: ScoreSection,
     body: NDArray[np.bool_] | None,
 ) -> Scored:
-    image = stored.volume(volume)
+    image = stored.volume(head["volume"])
     nonfinite = 1 - float(np.count_nonzero(np.isfinite(image))) / image.size
     measured = measure(
         image,
@@ -255,6 +256,7 @@ def _measured(
         "background": measured.background,
         "nonfinite_fraction": nonfinite,
         **measured.volume,
+        **brain_metrics(image, stored.attributes, contrast, settings.brain),
     }
     rows = _rows_table([row])
     if settings.slices:

@@ -56,6 +56,7 @@ def test_imports_point_down(path):
         ("zarr", {"images"}),
         ("zarrs", {"images"}),
         ("dask", {"images"}),
+        ("dipy", {"metrics"}),
         ("ray", {"training"}),
         ("torch", {"training", "embedding", "methods"}),
         ("snakemake", set()),
@@ -79,7 +80,7 @@ def test_every_part_has_a_layer():
 
 def test_help_is_light():
     """`mriqa --help` must answer at once: nothing heavy is imported for it."""
-    heavy = ("torch", "ray", "zarr", "dask", "pandas", "pyarrow", "matplotlib", "scipy")
+    heavy = ("torch", "ray", "zarr", "dask", "pandas", "pyarrow", "matplotlib", "scipy", "dipy")
     code = (
         "import sys, mriqa.cli\n"
         "try: mriqa.cli.main(['--help'])\n"
