@@ -81,7 +81,8 @@ def _pins(learned: Learned, method: str, retrain: bool) -> Iterator[Pin | LabelP
         return
     learning = learned.learning(method)
     if isinstance(learning, HysnetLearningSection):
-        check_target(learned.results, learning.target)
+        brain = learned.config.score.brain
+        check_target(learned.results, learning, (*brain.t1w, *brain.t2w))
     series = pin_training(learned.results, method, learning, retrain=retrain)
     yield series
     if isinstance(learning, LearningSection) and learning.asks_people:

@@ -110,11 +110,29 @@ def test_where_nothing_has_a_number_it_says_so(results):
 
 
 def test_an_unknown_metric_is_refused_with_those_that_there_are(results):
-    target = HysnetTargetSection(column="body_snr_tisue")
+    wrong = HysnetLearningSection(target={"column": "body_snr_tisue"})
     with pytest.raises(UserError, match=r"target.column: 'body_snr_tisue' is no metric.*body_efc"):
-        check_target(results, target)
-    check_target(results, HysnetTargetSection())
+        check_target(results, wrong)
+    check_target(results, HysnetLearningSection())
     assert "dwi_n_outlier_slices" not in metric_names()
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "brains", "says"),
+    [
+        ([], (), r"score.brain names \(none\)"),
+        (["T2w"], ("T1w",), r"names \(T1w\).*learning.contrasts: T2w"),
+        (["T1w"], ("T1w", "T2w"), None),
+        ([], ("T1w",), None),
+    ],
+)
+def test_a_metric_of_brains_must_be_measured_in_what_is_learned(results, contrasts, brains, says):
+    section = HysnetLearningSection(target={"column": "snr_total"}, contrasts=contrasts)
+    if says is None:
+        check_target(results, section, brains)
+        return
+    with pytest.raises(UserError, match=says):
+        check_target(results, section, brains)
 
 
 def test_contrasts_are_pooled_only_if_a_person_says_so(results):
@@ -174,7 +192,7 @@ def test_a_volumes_own_number_counts_before_its_series(results):
 def test_what_is_wrong_with_a_table_is_named(results, text, says):
     path = table(results, text)
     with pytest.raises(UserError, match=says):
-        check_target(results, HysnetTargetSection(table=path, column="x"))
+        check_target(results, HysnetLearningSection(target={"table": path, "column": "x"}))
 
 
 def test_a_digest_stands_for_the_numbers_of_the_series_alone(results):

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from mriqa.cohort.entities import image_stem
 from mriqa.cohort.manifest import read_cohort
 from mriqa.cohort.tabular import Row, TextTable, read_text_table
-from mriqa.config import HysnetTargetSection
+from mriqa.config import HysnetLearningSection, HysnetTargetSection
 from mriqa.errors import UserError
 from mriqa.files import readable
 
@@ -60,14 +60,35 @@ def metric_names() -> tuple[str, ...]:
     return tuple(one.name for one in VOLUME_COLUMNS if one.kind == "float64")
 
 
-def check_target(results: Path, target: HysnetTargetSection) -> None:
-    """Raise UserError if `target` names no metric, or no such table, before anything is done."""
+def is_of_brains(column: str) -> bool:
+    """Whether a metric is one of MRIQC's, which are of brains only."""
+    from mriqa.metrics.brain import BRAIN_COLUMNS
+
+    return column in {one.name for one in BRAIN_COLUMNS}
+
+
+def check_target(
+    results: Path, section: HysnetLearningSection, brains: Collection[str] = ()
+) -> None:
+    """Raise UserError if the target is no metric, or of no such table, before anything is done.
+
+    `brains` are the contrasts of which brain metrics are measured (`score.brain`).
+    """
+    target = section.target
     if target.table is not None:
         read_table_targets(target.table, target.column, results / "cohort.parquet")
-    elif target.column not in (names := metric_names()):
+        return
+    if target.column not in (names := metric_names()):
         raise UserError(
             f"{COLUMN}: {target.column!r} is no metric of volumes; allowed: {', '.join(names)}; "
             f"for a number of your own name its table, too ({TABLE})"
+        )
+    if is_of_brains(target.column) and (not brains or set(section.contrasts) - set(brains)):
+        asked = ", ".join(section.contrasts) or "not set"
+        raise UserError(
+            f"{COLUMN}: {target.column} is a metric of brains, measured in contrasts that "
+            f"score.brain names ({', '.join(sorted(brains)) or 'none'}); name there those to learn "
+            f"(hysnet.learning.contrasts: {asked}), or a table ({TABLE})"
         )
 
 
