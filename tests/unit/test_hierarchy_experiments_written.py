@@ -74,6 +74,7 @@ def content(**changed):
         ],
         "ablation": [],
         "unseen": [],
+        "elsewhere": [],
     }  # fmt: skip
     told |= changed
     return {**told, "targets": check_targets(told)}
@@ -333,3 +334,22 @@ def test_a_single_condition_and_seed_is_drawn(drawn):
     left, right = drawn(records, section)
     assert lines(left)["trained once"] == ([20], pytest.approx([0.4]))
     assert lines(right)["self-trained"] == ([10], pytest.approx([0.5]))
+
+
+def test_series_of_another_cohort_are_rows_of_severities():
+    def found(name, severity, auc):
+        return {"series_id": name, "stratum": "dwi/b1000", "severity": severity, "auc": auc,
+                "lowest": auc - 0.1, "highest": auc + 0.1, "n_affected": 4,
+                "n_untouched": 8}  # fmt: skip
+
+    records = [
+        found("one", 0.25, 0.61), found("one", 0.5, 0.72),
+        found("two", 0.25, 0.43), found("two", 0.5, 0.84),
+    ]  # fmt: skip
+    text = written(content(elsewhere=records), "p.png")
+    rows = [line for line in text.splitlines() if line.startswith(("| one", "| two"))]
+    assert [[cell.strip() for cell in row.strip("|").split("|")] for row in rows] == [
+        ["one", "4 : 8", "0.61 (0.51 to 0.71)", "0.72 (0.62 to 0.82)"],
+        ["two", "4 : 8", "0.43 (0.33 to 0.53)", "0.84 (0.74 to 0.94)"],
+    ]
+    assert "Series of another cohort" not in written(content(), "p.png")
