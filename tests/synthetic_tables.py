@@ -16,6 +16,7 @@ from mriqa.config import ConvertSection
 from mriqa.files import write_json, write_parquet
 from mriqa.images.convert import convert_shard
 from mriqa.metrics import VOLUME_COLUMNS
+from mriqa.metrics.columns import BODY_VOLUME_COLUMNS
 from mriqa.rating.published import SLICE_FILES, SUBJECTS, VOLUMES
 from mriqa.tables.schemas import FAILURE_COLUMNS, RUN_COLUMNS
 
@@ -27,6 +28,9 @@ SUBJECTS_SCHEMA = arrow_schema(SUBJECTS)
 RUNS_SCHEMA = arrow_schema(RUN_COLUMNS)
 SETTINGS = {"fail_below": 0.4, "pass_from": 0.8, "min_stratum": 10}
 STATUSES = ("ok", "no_reference", "failed", "excluded")
+FIRST_METRICS = {
+    column.name for column in BODY_VOLUME_COLUMNS if column.name != "body_slice_tearing"
+}
 REASONS = np.array(["low_snr", "ghosting", "blur", "entropy", "background", "slice_inconsistency"])
 CONTRASTS = np.array(["dixonW", "dixonF", "T2w", "dwi"])
 
@@ -92,8 +96,13 @@ def _measured(rng, row, status) -> dict:
         "flag": rating != "pass",
         "flag_reason": None if rating == "pass" else str(rng.choice(REASONS)),
     }  # fmt: skip
+    later = np.random.default_rng(len(VALUES))
     metrics = {
-        column.name: 0.5 + slope[column.better] * score + rng.normal(0, 0.05) for column in VALUES
+        # a metric that comes later must not change what else is drawn of a row
+        column.name: 0.5
+        + slope[column.better] * score
+        + (rng if column.name in FIRST_METRICS else later).normal(0, 0.05)
+        for column in VALUES
     }
     geometry = {
         "stratum": row["contrast"], "protocol": "Phantom 1.5 T, 4x2x2", "b_class": "none",

@@ -38,13 +38,13 @@ from mriqa.report.model import Learned, model_section
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
 from mriqa.report.picks import Pick, pick_checked, pick_random, pick_worst
-from mriqa.report.pictures import Picture, take_pictures, tile_pixels
+from mriqa.report.pictures import WITH_PLANES, Picture, take_pictures, tile_pixels
 from mriqa.report.raters import Raters, raters_section, read_raters
 from mriqa.report.reference_pictures import PART, Place, find_places, take_reference_pictures
 from mriqa.report.slice_maps import gather_slice_maps
 from mriqa.report.summary import Summary, summarise
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when the page changes: `report` then runs again."""
 
 MAX_CHECKED = 8
@@ -247,7 +247,9 @@ def _though(methods: Collection[str]) -> str:
 def take_all_pictures(results: Path, content: Content) -> Shown:
     """Each volume, reference and contested label that the page shows, once."""
     once = {(pick.series_id, pick.volume): pick for pick in content.picks}
-    tile = tile_pixels(len(once) + PART * (len(content.references) + len(content.looks)))
+    tile = tile_pixels(
+        WITH_PLANES * len(once) + PART * (len(content.references) + len(content.looks))
+    )
     names = list(dict.fromkeys(content.references))
     bank = content.learned.model.references if content.learned else None
     known = bank.by_name if bank else {}

@@ -30,6 +30,8 @@ THICK = 1.5
 """Slices so many times as thick as voxels are wide are acquired one by one, in turns."""
 LEAST_ACROSS = 4
 """Planes across fewer slices show nothing."""
+WITH_PLANES = 1.45
+"""What a picture with planes takes of the page, at most or so, in pictures of eight slices."""
 MAX_TILE = 224
 MIN_TILE = 64
 FULL_SIZE_PICTURES = 40
