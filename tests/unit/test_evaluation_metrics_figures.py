@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from graded_tables import QUICK, drawn_scans, scans_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import (
@@ -127,6 +127,7 @@ def test_figures_of_a_classifier_are_those_of_scikit_learn(seed):
 
 
 @given(st.integers(0, 10_000))
+@example(4565)
 @settings(max_examples=20)
 def test_sensitivity_at_a_specificity(seed):
     scans, verdicts = drawn_scans(seed=seed)

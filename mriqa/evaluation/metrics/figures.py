@@ -1,5 +1,7 @@
 """How good probabilities of bad are."""
 
+import math
+
 import numpy as np
 
 from mriqa.evaluation.auc import interval
@@ -61,7 +63,7 @@ def at_specificities(test: Tested, predicted: Predicted) -> list[Record]:
     bad, good, p = test.verdicts.bad, test.known & ~test.verdicts.bad, predicted.probability
     for asked, thresholds in zip(test.section.specificities, predicted.thresholds, strict=True):
         called = p > thresholds
-        best = float(np.quantile(p[good], asked, method="higher"))
+        best = _least_threshold(p[good], asked)
         records.append(
             {
                 "asked": asked,
@@ -71,6 +73,12 @@ def at_specificities(test: Tested, predicted: Predicted) -> list[Record]:
             }
         )
     return records
+
+
+def _least_threshold(good: Floats, specificity: float) -> float:
+    """The least probability of a good scan that so great a share of them does not exceed."""
+    count = math.ceil(specificity * len(good) - 1e-9)  # .9 · 10 is 9, however it is rounded
+    return float(np.sort(good)[max(count, 1) - 1])
 
 
 def _ece(test: Tested, p: Floats) -> Record:
