@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from mriqa.artifacts.demo_labels import labels_tsv
-from mriqa.artifacts.demo_names import file_names
+from mriqa.artifacts.demo_names import MAPS, file_names
 from mriqa.artifacts.demo_plan import BadSeries, DemoPlan, DemoSeries, plan_demo
 from mriqa.artifacts.demo_real import NIBABEL, RENAL, fetch_real
 from mriqa.artifacts.demo_tables import (
-    COHORT_NAME,
     PARTICIPANT_COLUMNS,
     README,
     dataset_description,
@@ -78,29 +77,29 @@ def make_demo(out: Path, *, seed: int, subjects: int, download: bool) -> DemoSum
     diffusion series scale with it. A bigger cohort keeps the files of a smaller one. Raises
     UserError if `out` holds something else, or if another process is writing there.
     """
-    if not 1 <= subjects <= 5000:
-        raise UserError(f"--subjects is {subjects}; it must be 1 to 5000")
-    if seed < 0:
-        raise UserError(f"--seed is {seed}; it must not be negative")
+    check_asked(seed, subjects)
     plan = plan_demo(seed, subjects)
     asked = {"format_version": FORMAT_VERSION, "seed": seed, "subjects": subjects}
     stamp = _read_json(out / "demo.json")
     if _is_done(out, plan, asked, stamp, download):
-        return _summary(out, plan, int(stamp["real_volumes"]), 0, stamp.get("note"))
-    with _only_writer(out):
+        return summary_of(out, plan, int(stamp["real_volumes"]), 0, stamp.get("note"))
+    with only_writer(out):
         return _write_demo(out, plan, asked, download)
+
+
+def check_asked(seed: int, subjects: int) -> None:
+    """Raise UserError for what cannot be made."""
+    if not 1 <= subjects <= 5000:
+        raise UserError(f"--subjects is {subjects}; it must be 1 to 5000")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; it must not be negative")
 
 
 def _write_demo(out: Path, plan: DemoPlan, asked: dict[str, Any], download: bool) -> DemoSummary:
     (out / "demo.json").unlink(missing_ok=True)
-    _prepare(out / "bids", plan)
-    missing = [series for series in plan.series if _lacks(out / "bids", series)]
-    render(out / "bids", missing, workers=len(os.sched_getaffinity(0)))
-    _write_if_changed(out / "bids" / "README", README)
-    _write_if_changed(out / "bids" / "participants.json", _json_text(PARTICIPANT_COLUMNS))
-    _write_if_changed(out / "bids" / "participants.tsv", participants_tsv(plan))
-    _write_if_changed(out / "truth.tsv", truth_tsv(plan))
-    _write_if_changed(out / "labels.tsv", labels_tsv(plan, COHORT_NAME))
+    prepare(out / "bids", plan)
+    written = write_cohort(out, plan, README)
+    _write_if_changed(out / "labels.tsv", labels_tsv(plan, plan.name))
     real, note = fetch_real(out / "real", download=download)
     if note:
         note = f"demo-data: {note}; the demo goes on without them"
@@ -109,7 +108,18 @@ def _write_demo(out: Path, plan: DemoPlan, asked: dict[str, Any], download: bool
         sys.stderr.write(f"{note}\n")
     stamp = {**asked, "download": download, "real_volumes": len(real), "note": note}
     write_json(out / "demo.json", stamp)
-    return _summary(out, plan, len(real), len(missing), note)
+    return summary_of(out, plan, len(real), written, note)
+
+
+def write_cohort(out: Path, plan: DemoPlan, readme: str) -> int:
+    """Write the images that are missing, and the tables; how many series were missing."""
+    missing = [series for series in plan.series if _lacks(out / "bids", series)]
+    render(out / "bids", missing, workers=len(os.sched_getaffinity(0)))
+    _write_if_changed(out / "bids" / "README", readme)
+    _write_if_changed(out / "bids" / "participants.json", _json_text(PARTICIPANT_COLUMNS))
+    _write_if_changed(out / "bids" / "participants.tsv", participants_tsv(plan))
+    _write_if_changed(out / "truth.tsv", truth_tsv(plan))
+    return len(missing)
 
 
 def _is_done(
@@ -132,14 +142,16 @@ def _lacks(bids: Path, series: DemoSeries) -> bool:
     return not all((bids / name).is_file() for name in file_names(series))
 
 
-def _prepare(bids: Path, plan: DemoPlan) -> None:
+def prepare(bids: Path, plan: DemoPlan) -> None:
     """Make `bids` a folder in which every file that is there is one of this plan."""
-    description = dataset_description(plan.seed, FORMAT_VERSION)
+    description = dataset_description(plan.seed, FORMAT_VERSION, plan.name)
     marker = bids / "dataset_description.json"
     if bids.is_dir() and any(bids.iterdir()):
         there = _read_json(marker)
         if there.get("Name") != description["Name"]:
-            raise UserError(f"{bids}: not empty and no demo of mriqa; choose another folder")
+            raise UserError(
+                f"{bids}: not empty and not the {plan.name} cohort of mriqa; choose another folder"
+            )
         if there != description:
             shutil.rmtree(bids)
         else:
@@ -150,7 +162,7 @@ def _prepare(bids: Path, plan: DemoPlan) -> None:
 
 def _remove_leftovers(bids: Path, subjects: set[str]) -> None:
     """Remove subjects of a bigger cohort, and temporary files of a killed run."""
-    for folder in bids.iterdir():
+    for folder in (*bids.iterdir(), *(bids / MAPS).glob("*")):
         if SUBJECT_FOLDER.fullmatch(folder.name) and folder.name[4:] not in subjects:
             shutil.rmtree(folder)
     for path in bids.rglob(f".*{TEMPORARY_MARK}*"):
@@ -197,7 +209,7 @@ def write_series(bids: Path, series: DemoSeries) -> None:
 
 
 @contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
+def only_writer(out: Path) -> Iterator[None]:
     """Hold the folder's lock, which ends with the process."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".demo.lock").open("w") as handle:
@@ -224,8 +236,11 @@ def _write_if_changed(path: Path, text: str) -> None:
         write_text(path, text)
 
 
-def _summary(out: Path, plan: DemoPlan, real: int, written: int, note: str | None) -> DemoSummary:
-    degraded = sum(one.fault is not None for one in plan.abdomens)
+def summary_of(
+    out: Path, plan: DemoPlan, real: int, written: int, note: str | None = None
+) -> DemoSummary:
+    """What lies in `out` now."""
+    degraded = sum(one.fault is not None for one in (*plan.abdomens, *plan.heads))
     degraded += sum(any(one.faults) for one in plan.diffusion)
     return DemoSummary(
         out,

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from mriqa.artifacts import apply
 from mriqa.artifacts.demo_names import file_names
-from mriqa.artifacts.demo_plan import AbdomenSeries, BadKind, BadSeries, DemoSeries, DiffusionSeries
+from mriqa.artifacts.demo_plan import (
+    AbdomenSeries,
+    BadKind,
+    BadSeries,
+    DemoSeries,
+    DiffusionSeries,
+    HeadSeries,
+)
 from mriqa.artifacts.phantom.abdomen import render_abdomen
 from mriqa.artifacts.phantom.brain import (
     BRAIN_SPACING_MM,
@@ -21,6 +28,7 @@ from mriqa.artifacts.phantom.brain import (
     gradient_table,
 )
 from mriqa.artifacts.phantom.canvas import Floats, Grid, generator
+from mriqa.artifacts.phantom.head import HEAD_GRID, acquire_t1w, draw_head, tissue_maps
 from mriqa.artifacts.phantom.scanner import PROTOCOL_A, PROTOCOLS, Protocol, acquire, to_int16
 
 GZIP_LEVEL = 1
@@ -37,6 +45,16 @@ DIFFUSION_SIDECAR = {
     "TotalReadoutTime": 0.042,
 }
 
+T1W_SIDECAR = {
+    "Modality": "MR",
+    "MagneticFieldStrength": 3.0,
+    "Manufacturer": "Norrland",
+    "ManufacturersModelName": "Borealis",
+    "SeriesDescription": "t1_spgr",
+    "EchoTime": 0.003,
+    "RepetitionTime": 0.0075,
+}
+
 
 def make_files(series: DemoSeries) -> dict[str, bytes]:
     """Render a series; returns its files by path, in the order of `file_names`."""
@@ -44,6 +62,8 @@ def make_files(series: DemoSeries) -> dict[str, bytes]:
         contents = [_dixon_sidecar(PROTOCOLS[series.protocol]), _abdomen_image(series)]
     elif isinstance(series, DiffusionSeries):
         contents = _diffusion_contents(series)
+    elif isinstance(series, HeadSeries):
+        contents = _head_contents(series)
     else:
         contents = [_dixon_sidecar(PROTOCOL_A), _bad_image(series)]
     return dict(zip(file_names(series), contents, strict=True))
@@ -87,6 +107,23 @@ def _diffusion_contents(series: DiffusionSeries) -> list[bytes]:
         (" ".join(f"{value:g}" for value in bvals) + "\n").encode(),
         ("\n".join(rows) + "\n").encode(),
         nifti_bytes(np.stack(volumes), brain_grid()),
+    ]
+
+
+def _head_contents(series: HeadSeries) -> list[bytes]:
+    """Mask and tissue maps, as they are where nothing moved; sidecar; image."""
+    head, artifact = draw_head(series.head_seed), series.artifact
+    maps = list(tissue_maps(head).values())
+    volume = acquire_t1w(head, series.scan)
+    if artifact is not None:
+        volume = apply(volume, HEAD_GRID.spacing_mm, artifact)
+    mask = np.asarray(np.sum(maps, axis=0) > 0, np.uint8)
+    # in steps of 1/200, of which files are half as large
+    shares = [np.rint(one * 200).astype(np.float32) / np.float32(200) for one in maps]
+    return [
+        *(nifti_bytes(one, HEAD_GRID) for one in (mask, *shares)),
+        _json_bytes(T1W_SIDECAR),
+        nifti_bytes(to_int16(volume), HEAD_GRID),
     ]
 
 

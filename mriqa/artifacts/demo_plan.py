@@ -17,6 +17,7 @@ from mriqa.artifacts.phantom.brain import (
     draw_diffusion_scan,
 )
 from mriqa.artifacts.phantom.canvas import Grid, generator
+from mriqa.artifacts.phantom.head import HEAD_GRID, HeadScan
 from mriqa.artifacts.phantom.person import Person, draw_person
 from mriqa.artifacts.phantom.scanner import PROTOCOL_A, PROTOCOL_B, PROTOCOLS, Scan, draw_scan
 from mriqa.errors import ErrorCode
@@ -138,6 +139,32 @@ class DiffusionSeries:
         )
 
 
+@dataclass(frozen=True)
+class HeadSeries:
+    """One T1-weighted head; only the graded cohort has some (`graded`)."""
+
+    subject: str
+    person: Person
+    site: str
+    head_seed: int
+    scan: HeadScan
+    fault: Fault | None
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The artifact of a degraded series."""
+        if self.fault is None:
+            return None
+        return draw(
+            self.fault.family,
+            self.fault.severity,
+            HEAD_GRID.shape,
+            HEAD_GRID.spacing_mm,
+            self.fault.seed,
+            acquisition="2d",
+        )
+
+
 BadKind = Literal[
     "truncated_gzip",
     "zero_bytes",
@@ -172,23 +199,25 @@ class BadSeries:
     seed: int
 
 
-DemoSeries = AbdomenSeries | DiffusionSeries | BadSeries
+DemoSeries = AbdomenSeries | DiffusionSeries | HeadSeries | BadSeries
 
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """The whole cohort, in the order of the participants table."""
+    """The whole cohort, in the order of the participants table; `name` is that of the cohort."""
 
     seed: int
     subjects: int
     abdomens: tuple[AbdomenSeries, ...]
-    diffusion: tuple[DiffusionSeries, ...]
-    bad: tuple[BadSeries, ...]
+    diffusion: tuple[DiffusionSeries, ...] = ()
+    bad: tuple[BadSeries, ...] = ()
+    heads: tuple[HeadSeries, ...] = ()
+    name: str = "demo"
 
     @property
     def series(self) -> tuple[DemoSeries, ...]:
         """All series of the BIDS dataset."""
-        return (*self.abdomens, *self.diffusion, *self.bad)
+        return (*self.abdomens, *self.diffusion, *self.heads, *self.bad)
 
 
 def plan_demo(seed: int, subjects: int) -> DemoPlan:
@@ -198,7 +227,7 @@ def plan_demo(seed: int, subjects: int) -> DemoPlan:
     """
     held = max(2, round(subjects * FULL_BREATH_HOLD / FULL_COHORT))
     heads = max(1, round(subjects * FULL_DIFFUSION / FULL_COHORT))
-    abdomens = [_plan_abdomen(seed, number) for number in range(subjects)]
+    abdomens = [plan_abdomen(seed, number) for number in range(subjects)]
     for number in range(held):
         abdomens += _plan_breath_hold(seed, number)
     return DemoPlan(
@@ -215,7 +244,8 @@ def _label(group: int, number: int) -> str:
     return f"{group}{number + 1:03d}"
 
 
-def _plan_abdomen(seed: int, number: int) -> AbdomenSeries:
+def plan_abdomen(seed: int, number: int) -> AbdomenSeries:
+    """Draw subject `number` of the first protocol."""
     rng = generator(seed, ABDOMEN, number)
     person = draw_person(rng)
     site = SITES[int(rng.choice(len(SITES), p=[site.share for site in SITES]))]
@@ -301,7 +331,9 @@ def _plan_bad(seed: int, number: int, kind: BadKind) -> BadSeries:
 
 
 def protocol_name(series: DemoSeries) -> str:
-    """`dixonA`, `dixonB` or `diffusion`; empty for a bad input."""
+    """`dixonA`, `dixonB`, `diffusion` or `t1w`; empty for a bad input."""
     if isinstance(series, AbdomenSeries):
         return PROTOCOLS[series.protocol].name
+    if isinstance(series, HeadSeries):
+        return "t1w"
     return "diffusion" if isinstance(series, DiffusionSeries) else ""

@@ -16,6 +16,7 @@ from mriqa.artifacts.demo_plan import (
     DemoPlan,
     DiffusionSeries,
     Fault,
+    HeadSeries,
     protocol_name,
 )
 
@@ -53,10 +54,10 @@ Made by `mriqa demo-data`; the same seed gives the same files.
 """
 
 
-def dataset_description(seed: int, format_version: int) -> dict[str, Any]:
-    """dataset_description.json; also marks the folder as the demo of this seed and format."""
+def dataset_description(seed: int, format_version: int, name: str = COHORT_NAME) -> dict[str, Any]:
+    """dataset_description.json; also marks the folder as the cohort of this seed and format."""
     return {
-        "Name": "mriqa demo cohort",
+        "Name": f"mriqa {name} cohort",
         "BIDSVersion": "1.10.0",
         "DatasetType": "raw",
         "License": "CC0",
@@ -95,7 +96,7 @@ def truth_rows(plan: DemoPlan) -> Iterator[dict[str, Any]]:
     """
     for series in plan.series:
         row = {
-            "series_id": f"{COHORT_NAME}_{stem(series)}",
+            "series_id": f"{plan.name}_{stem(series)}",
             "subject": series.subject,
             "protocol": protocol_name(series),
         }
@@ -106,6 +107,9 @@ def truth_rows(plan: DemoPlan) -> Iterator[dict[str, Any]]:
                 | {"breath_hold": held, "scan": _scan_json(series)}
                 | _fault_columns(series.fault, series.artifact)
             )
+        elif isinstance(series, HeadSeries):
+            scan = {"scan": _scan_json(series)}
+            yield row | scan | _fault_columns(series.fault, series.artifact)
         elif isinstance(series, DiffusionSeries):
             for volume, fault in enumerate(series.faults):
                 artifact = series.artifact(volume)
@@ -118,7 +122,7 @@ def truth_rows(plan: DemoPlan) -> Iterator[dict[str, Any]]:
             yield row | _bad_columns(series)
 
 
-def _scan_json(series: AbdomenSeries | DiffusionSeries) -> str:
+def _scan_json(series: AbdomenSeries | DiffusionSeries | HeadSeries) -> str:
     return json.dumps(asdict(series.scan), sort_keys=True, allow_nan=False)
 
 

@@ -9,6 +9,7 @@ from mriqa.cli.arguments import Verbs, at_least_one
 SETTINGS = {
     "simclr": "config/experiments.yaml",
     "hierarchy": "config/hierarchy_experiments.yaml",
+    "hysnet": "config/hysnet_experiments.yaml",
     "metrics": "config/metrics_mrart.yaml or metrics_abide.yaml",
 }
 
@@ -26,6 +27,9 @@ def add_verbs(verbs: Verbs) -> None:
         _add_learned(learned)
         learned.add_argument("--experiments", type=Path, help=f"like {SETTINGS[name]}")
         learned.set_defaults(verb=verb)
+    hysnet = experiments.add_parser("hysnet", help="HyS-Net's tables: ablation, comparators, shift")
+    _add_hysnet(hysnet)
+    hysnet.set_defaults(verb=_hysnet)
     metrics = experiments.add_parser("metrics", help="what metrics alone say of raters' grades")
     _add_metrics(metrics)
     metrics.set_defaults(verb=_metrics)
@@ -44,6 +48,17 @@ def _add_learned(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seeds", type=at_least_one, help="networks that are trained")
     parser.set_defaults(mode="full")
+
+
+def _add_hysnet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "config",
+        type=Path,
+        help="of a finished `mriqa run`; hysnet.learning says how networks learn",
+    )
+    parser.add_argument("--experiments", type=Path, help=f"like {SETTINGS['hysnet']}")
+    parser.add_argument("--part", choices=("all", "ablation", "comparators"), default="all")
+    parser.add_argument("--seeds", type=at_least_one, help="of the main pair of networks")
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +86,13 @@ def _hierarchy(parsed: argparse.Namespace) -> None:
     if parsed.mode != "full":
         raise UserError(f"--{parsed.mode} is for simclr; shorten it with --experiments FILE")
     how = {name: getattr(parsed, name) for name in ("seeds", "threads")}
+    print(experiment(parsed.config, parsed.experiments, **how))
+
+
+def _hysnet(parsed: argparse.Namespace) -> None:
+    from mriqa.evaluation.hysnet.experiment import experiment
+
+    how = {name: getattr(parsed, name) for name in ("seeds", "threads", "part")}
     print(experiment(parsed.config, parsed.experiments, **how))
 
 

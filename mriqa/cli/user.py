@@ -31,7 +31,12 @@ def add_verbs(verbs: Verbs) -> None:
     demo.add_argument("out", type=Path)
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--subjects", type=int, default=150)
-    demo.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
+    kinds = demo.add_mutually_exclusive_group()
+    kinds.add_argument("--no-download", action="store_true", help="without real volumes from PyPI")
+    kinds.add_argument(
+        "--graded", action="store_true",
+        help="instead: heads and abdomens with all grades of noise, for `experiment hysnet`",
+    )  # fmt: skip
     demo.set_defaults(verb=_demo_data)
 
     config = verbs.add_parser("config", help="print the default configuration with its comments")
@@ -69,7 +74,11 @@ def _labels(parsed: argparse.Namespace) -> None:
 
 def _demo_data(parsed: argparse.Namespace) -> None:
     from mriqa.artifacts.demo import make_demo
+    from mriqa.artifacts.graded import make_graded
 
+    if parsed.graded:
+        print(make_graded(parsed.out, seed=parsed.seed, subjects=parsed.subjects))
+        return
     summary = make_demo(
         parsed.out,
         seed=parsed.seed,

@@ -14,8 +14,8 @@ from mriqa.references.listing import HqVolume as Scan
 from mriqa.references.person import Person
 
 COLUMNS = (
-    "series_id", "subject", "volume", "status", "stratum", "split", "shard", "sex", "height_cm",
-    "weight_kg", "metrics_score", "run_id",
+    "series_id", "subject", "contrast", "volume", "status", "stratum", "split", "shard", "sex",
+    "height_cm", "weight_kg", "metrics_score", "run_id",
 )  # fmt: skip
 
 

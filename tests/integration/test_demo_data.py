@@ -162,7 +162,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "bids").mkdir()
     precious = tmp_path / "bids" / "dataset_description.json"
     precious.write_text('{"Name": "My thesis"}')
-    with pytest.raises(UserError, match="no demo of mriqa"):
+    with pytest.raises(UserError, match="not the demo cohort of mriqa"):
         make_demo(tmp_path, seed=0, subjects=1, download=False)
     assert precious.read_text() == '{"Name": "My thesis"}'
 

@@ -11,6 +11,7 @@ BRAIN_SHAPE = (20, 96, 96)
 BRAIN_SPACING_MM = (2.5, 2.0, 2.0)
 B_VALUE = 1000.0
 N_B0, N_DIRECTIONS = 2, 12
+CORTEX_MM = 3.4
 
 # Diffusivities in 1e-3 mm²/s along and across the fibre, and the signal without diffusion
 # weighting, relative to fluid: typical values at 3 T and an echo time of 80 ms.
@@ -74,7 +75,7 @@ def brain_grid() -> Grid:
     return Grid(BRAIN_SHAPE, BRAIN_SPACING_MM, (8.0, 0.0, 0.0))
 
 
-def build_head(grid: Grid, seed: int) -> Head:
+def build_head(grid: Grid, seed: int, cortex_mm: float = CORTEX_MM) -> Head:
     """Draw one head: scalp, skull, folded cortex, white matter, ventricles, deep grey matter."""
     rng = generator(seed, 1)
     z, y, x = grid.offsets((slice(None),) * 3, (0.0, 0.0, 0.0))
@@ -85,7 +86,8 @@ def build_head(grid: Grid, seed: int) -> Head:
     depth = ((1 - q) * wide + 1.2 * warp).astype(np.float32)
     scalp = coverage(depth + 14, 2.5) - coverage(depth + 7, 2.5)
     inside = coverage(depth, 2.5)
-    grey_depth, white_depth = _cortex(depth, grid, x, rng)
+    grey_depth = _cortex(depth, grid, x, rng)
+    white_depth = grey_depth - np.float32(cortex_mm)
     grey_all, white = coverage(grey_depth, 2.2) * inside, coverage(white_depth, 2.2) * inside
     hollow = _ventricles(grid, size, warp)
     deep = _deep_grey(grid, size)
@@ -95,10 +97,8 @@ def build_head(grid: Grid, seed: int) -> Head:
     return Head(fluid, grey, white, scalp, _fibres(grid, white_depth, rng))
 
 
-def _cortex(
-    depth: Floats, grid: Grid, x: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Depths of grey and white matter below the brain's folded surface.
+def _cortex(depth: Floats, grid: Grid, x: Floats, rng: np.random.Generator) -> Floats:
+    """Depth of grey matter below the brain's folded surface; white matter begins deeper.
 
     Sulci are the zero surface of a smooth field, some 7 mm from it per unit; they end 15 mm deep.
     """
@@ -106,8 +106,7 @@ def _cortex(
     sulcus = folds + np.clip(depth - 13, 0, None) * np.float32(0.8)
     fissure = np.abs(x) + np.clip(depth - 24, 0, None) * np.float32(0.6)
     fluid_mm = np.minimum(np.minimum(depth - 2, sulcus - 1.0), fissure - 1.2)
-    grey = np.asarray(fluid_mm, np.float32)
-    return grey, grey - np.float32(3.4)
+    return np.asarray(fluid_mm, np.float32)
 
 
 def _ventricles(grid: Grid, size: NDArray[np.float64], warp: Floats) -> Floats:

@@ -62,7 +62,7 @@ def gather_lessons(
         and row["contrast"] in contrasts
         and (not section.sites or row["site"] in section.sites)
     }
-    found = _examples(results, own | others, section)
+    found = examples_of(results, own | others, section)
     return Lessons(
         _to_learn([one for one in found if one.series_id in own], len(ids), section),
         {split: _drawn(found, others, split, section) for split in HELD_OUT},
@@ -70,8 +70,11 @@ def gather_lessons(
     )
 
 
-def _examples(results: Path, series: Series, section: HysnetLearningSection) -> list[Example]:
-    """Volumes of `series` that have a number, by shard, series and volume."""
+def examples_of(results: Path, series: Series, section: HysnetLearningSection) -> list[Example]:
+    """Volumes of `series` (rows of the cohort by id) that have a number, by shard, series, volume.
+
+    Raises UserError if `section.target` names nothing that there is.
+    """
     target = section.target
     table = None
     if target.table is not None:

@@ -140,6 +140,10 @@ class HysNet(nn.Module):
         """The predictor's layers, which H makes of the maps of each image."""
         return [branch(maps) for branch in self.branches]
 
+    def feature_of(self, images: Tensor) -> Tensor:
+        """The backbone's pooled feature (n, channels)."""
+        return self.backbone.features(images).pooled
+
     def weights_of(self, images: Tensor) -> Tensor:
         """All that H makes for each image, layer by layer: (n, d) (the paper's Fig. 3)."""
         maps = self.backbone.features(images).maps

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mriqa.config.hysnet import HysnetNetSection
 from mriqa.methods.hysnet.feed import read_part
-from mriqa.methods.hysnet.net import HysNet, full
+from mriqa.methods.hysnet.net import HysNet, PlainNet, full
 from mriqa.methods.hysnet.patches import Parts
 from mriqa.methods.hysnet.target import TargetScale, VolumePrediction, volume_prediction
 from mriqa.methods.hysnet.volumes import ArrayVolumes, Volumes
@@ -72,6 +72,16 @@ class Predictor:
         if not isinstance(self.module, HysNet):
             raise TypeError("a plain network generates no weights")
         found = self._of_parts(self.module.weights_of, volumes, number)
+        return np.asarray(found.mean(axis=0), dtype=np.float32)
+
+    def features(self, volumes: Volumes, number: int) -> NDArray[np.float32]:
+        """The backbone's pooled feature (channels), the mean over the volume's parts.
+
+        Raises:
+            SeriesError: The volume cannot be read.
+        """
+        assert isinstance(self.module, HysNet | PlainNet)
+        found = self._of_parts(self.module.feature_of, volumes, number)
         return np.asarray(found.mean(axis=0), dtype=np.float32)
 
     @torch.inference_mode()

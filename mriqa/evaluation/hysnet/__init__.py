@@ -1,0 +1,1 @@
+"""The experiments with HyS-Net: the paper's tables on one's own cohort."""

@@ -1,0 +1,248 @@
+"""`mriqa experiment hysnet`: the paper's tables and figure, on the cohort of a finished run.
+
+Writes `results/experiments/hysnet.json` (its keys: `run_experiments`), hysnet.md and plots. What
+the experiments make for themselves lies in `results/experiments/hysnet/`; killed, they go on from
+there.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mriqa.config import Config, HysnetLearningSection, TrainingSection, load_config
+from mriqa.evaluation.about import about_run
+from mriqa.evaluation.hysnet.brisque_rater import brisque_said
+from mriqa.evaluation.hysnet.figures import Exam, Record, agreement, exam_of, margin
+from mriqa.evaluation.hysnet.ground import Ground, experiments_folder, read_ground
+from mriqa.evaluation.hysnet.markdown import written
+from mriqa.evaluation.hysnet.networks import (
+    HYPER,
+    PLAIN,
+    NetPlan,
+    identify,
+    main_pair,
+    plan_ablation,
+    plan_comparators,
+    predictions,
+    spread_out,
+    trained,
+)
+from mriqa.evaluation.hysnet.noise import graded_volumes, noise_records
+from mriqa.evaluation.hysnet.plots import plot_all
+from mriqa.evaluation.hysnet.settings import HysnetExperiments
+from mriqa.evaluation.hysnet.shift import (
+    learnt_of,
+    mixes,
+    plan_shift,
+    plane_record,
+    shift_exams,
+    shift_learning,
+    shift_records,
+)
+from mriqa.evaluation.hysnet.summary import check_targets
+from mriqa.evaluation.settings_file import load_settings
+from mriqa.files import write_json, write_text
+from mriqa.methods.hysnet.predicting import Predictor
+from mriqa.methods.hysnet.target import Floats
+from mriqa.methods.hysnet.volumes import Example, say
+
+FORMAT_VERSION = 1
+ABLATION, COMPARATORS, ALL = "ablation", "comparators", "all"
+PARTS = (ALL, ABLATION, COMPARATORS)
+
+
+@dataclass
+class _Bench:
+    """Trains and asks networks, each once; remembers which files are in use."""
+
+    folder: Path
+    training: TrainingSection
+    percentile: float
+    used: set[str] = field(default_factory=set)
+
+    def predictor(self, plan: NetPlan, learnt: Sequence[Example]) -> Predictor:
+        self.used.add(identify(plan, learnt))
+        say(f"experiment: {plan.label}")
+        return trained(plan, learnt, self.folder, self.training)
+
+    def said(self, plan: NetPlan, ground: Ground, learnt: Sequence[Example]) -> Floats:
+        """Predictions of all held volumes (n); NaN of what cannot be predicted."""
+        path = self.folder / "predicted" / f"{identify(plan, learnt)}.parquet"
+        found = predictions(
+            lambda: self.predictor(plan, learnt), ground.held, path, self.percentile
+        )
+        self.used.add(path.stem)
+        return spread_out(found, len(ground.held))
+
+    def forget_others(self) -> None:
+        """Remove what no network of this run needs: it may be of people who have withdrawn."""
+        import shutil
+
+        for path in self.folder.glob("predicted/*.parquet"):
+            if path.stem not in self.used:
+                path.unlink()
+        for path in (*self.folder.glob("models/*"), *self.folder.glob("training/*")):
+            if path.name not in self.used:
+                shutil.rmtree(path)
+
+
+def run_experiments(
+    config: Config, section: HysnetExperiments, *, threads: int, part: str = ALL
+) -> Path:
+    """Run them and write `results/experiments/hysnet.json`, or hysnet_<part>.json; returns it.
+
+    Keys: `format_version`, `date` (UTC), `minutes`, `machine`, `settings`, `learning` (how networks
+    learn), `counts`. `ablation`: the paper's Table 1, by `dimensions`, `head` and `backbone`, and
+    `margins` of hyper over plain networks. `comparators`: its Table 2, by `name`. `shift`: networks
+    by what they `learned` and on what they are `tested`. `planes`: Fig. 3 (`shift.plane_record`).
+    `noise`: `noise.noise_records`. `targets`: `name`, `value`, `target`, `met`.
+    Values have `value`, `low`, `high`: 95% bootstrap intervals by subject.
+
+    Raises UserError if the run is not finished, or has too few volumes with the target.
+    """
+    started = time.monotonic()
+    learning = config.hysnet.learning
+    ground = read_ground(config, learning)
+    exam = exam_of(ground.held, section.bootstraps, section.seed)
+    training = config.training.model_copy(
+        update={"launcher": "plain", "workers": 1, "threads": threads}
+    )
+    bench = _Bench(experiments_folder(config.results), training, learning.patches.upper_percentile)
+    content: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        **about_run(threads),
+        "part": part,
+        "settings": section.model_dump(mode="json"),
+        "learning": learning.identity.model_dump(mode="json"),
+        "counts": _counts(ground),
+        **_results(config, section, ground, exam, bench, part),
+    }
+    content["targets"] = check_targets(content)
+    content["minutes"] = round((time.monotonic() - started) / 60, 1)
+    if part == ALL:
+        bench.forget_others()
+    return _write(config.results / "experiments", content, part)
+
+
+def experiment(
+    config: Path, experiments: Path | None, *, seeds: int | None, threads: int, part: str = ALL
+) -> Path:
+    """`run_experiments` of two YAML files; without the second, of the defaults."""
+    section = load_settings(experiments, HysnetExperiments)
+    if seeds is not None:
+        section = section.model_copy(update={"seeds": seeds})
+    return run_experiments(load_config(config), section, threads=threads, part=part)
+
+
+def _counts(ground: Ground) -> dict[str, int]:
+    return {
+        "n_learnt": len(ground.learnt),
+        "n_learnt_subjects": len({ground.subjects[one.series_id] for one in ground.learnt}),
+        "n_held": len(ground.held),
+        "n_held_subjects": len({one.subject for one in ground.held}),
+    }
+
+
+def _results(
+    config: Config, section: HysnetExperiments, ground: Ground, exam: Exam, bench: _Bench, part: str
+) -> dict[str, Any]:
+    base = config.hysnet.learning
+    found: dict[str, Any] = {
+        name: [] for name in ("ablation", "margins", "comparators", "shift", "planes", "noise")
+    }
+    if part != COMPARATORS:
+        found |= _ablation(base, section, ground, exam, bench)
+        found["noise"] = _noise(base, section, ground, bench)
+        found |= _shift(config, section, bench)
+    if part != ABLATION:
+        found["comparators"] = _comparators(base, section, ground, exam, bench)
+    return found
+
+
+def _ablation(
+    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, exam: Exam,
+    bench: _Bench,
+) -> dict[str, list[Record]]:  # fmt: skip
+    said: dict[tuple[str, int, str], list[Floats]] = {}
+    for plan in plan_ablation(base, section):
+        net = plan.learning.net
+        key = net.backbone, net.dimensions, plan.head
+        said.setdefault(key, []).append(bench.said(plan, ground, ground.learnt))
+    records = [
+        {"backbone": backbone, "dimensions": dimensions, "head": head, **agreement(own, exam)}
+        for (backbone, dimensions, head), own in said.items()
+    ]
+    margins = [
+        {
+            "backbone": backbone,
+            "dimensions": dimensions,
+            **margin(own, said[backbone, dimensions, PLAIN], exam),
+        }
+        for (backbone, dimensions, head), own in said.items()
+        if head == HYPER
+    ]
+    return {"ablation": records, "margins": margins}
+
+
+def _comparators(
+    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, exam: Exam,
+    bench: _Bench,
+) -> list[Record]:  # fmt: skip
+    main = [one for one in main_pair(base, section) if one.head == HYPER]
+    said = {"hysnet": [bench.said(one, ground, ground.learnt) for one in main]}
+    if "brisque" in section.comparators:
+        path = bench.folder / "predicted" / "brisque.parquet"
+        said["brisque"] = [brisque_said(ground, path, section.seed)]
+        bench.used.add(path.stem)
+    for plan in plan_comparators(base, section):
+        said.setdefault(str(plan.comparator), []).append(bench.said(plan, ground, ground.learnt))
+    return [{"name": name, **agreement(own, exam)} for name, own in said.items()]
+
+
+def _shift(config: Config, section: HysnetExperiments, bench: _Bench) -> dict[str, list[Record]]:
+    if not mixes(section):
+        return {}
+    base = config.hysnet.learning
+    ground = read_ground(config, shift_learning(base, section))
+    exams = shift_exams(ground, section)
+    found: dict[str, list[Record]] = {"shift": [], "planes": []}
+    for mix in mixes(section):
+        learnt = learnt_of(ground, mix)
+        said: dict[str, list[Floats]] = {PLAIN: [], HYPER: []}
+        for plan in plan_shift(base, section, mix):
+            said[plan.head].append(bench.said(plan, ground, learnt))
+            if len(mix) > 1 and plan.seed == section.seed:
+                predictor = bench.predictor(plan, learnt)
+                found["planes"].append(
+                    plane_record(plan.head, predictor, ground.held, bench.percentile)
+                )
+        found["shift"] += shift_records(mix, said, exams)
+    return found
+
+
+def _noise(
+    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, bench: _Bench
+) -> list[Record]:
+    """By the main pair."""
+    if section.elsewhere.results is None:
+        return []
+    networks = [
+        (one.head, one.seed, bench.predictor(one, ground.learnt))
+        for one in main_pair(base, section)
+    ]
+    volumes = graded_volumes(section.elsewhere, bench.percentile, section.seed)
+    return noise_records(volumes, networks)
+
+
+def _write(folder: Path, content: Mapping[str, Any], part: str) -> Path:
+    """The JSON is written last: with it, all is there."""
+    name = "hysnet" if part == ALL else f"hysnet_{part}"
+    plots = plot_all(folder, name, content)
+    text = written(content, plots)
+    write_text(folder / f"{name}.md", text)
+    write_json(folder / f"{name}.json", dict(content))
+    sys.stdout.write(text)
+    return folder / f"{name}.json"
