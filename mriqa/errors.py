@@ -82,6 +82,16 @@ class ReconciliationError(MriqaError):
     """Series were lost or counted twice between two stages; no table is written."""
 
 
+class MapsError(MriqaError):
+    """A brain mask or tissue map of the user that cannot be used; `reason` is a level of
+    `brain_tissue_null_reason`, the message names the file and the cause."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
 class SeriesError(MriqaError):
     """A series (or one volume) that cannot be rated; becomes a row with `code`.
 

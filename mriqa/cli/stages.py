@@ -24,6 +24,9 @@ def add_verbs(verbs: Verbs) -> None:
     score.add_argument("--store", type=Path, required=True)
     score.add_argument("--convert-status", type=Path, required=True)
     score.add_argument("--output", type=Path, required=True)
+    score.add_argument(
+        "--brain-maps", type=Path, nargs="?", help="list of the user's masks and tissue maps"
+    )
     add_job_arguments(score)
     score.set_defaults(verb=_score)
 
@@ -75,6 +78,7 @@ def _score(parsed: argparse.Namespace) -> None:
         settings=load_section(ScoreSection, parsed.settings),
         threads=parsed.threads,
         mem_mb=parsed.mem_mb,
+        brain_maps=parsed.brain_maps,
     )
 
 

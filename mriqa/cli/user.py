@@ -18,7 +18,8 @@ def add_verbs(verbs: Verbs) -> None:
     query = verbs.add_parser("query", help="ask the tables with SQL (DuckDB)")
     query.add_argument("results", type=Path)
     tables = (
-        "volumes, slices, subjects, failures, runs, cohort, index_problems, labels, label_problems"
+        "volumes, slices, subjects, failures, runs, cohort, index_problems, map_problems, labels, "
+        "label_problems"
     )
     query.add_argument("sql", help=f"tables: {tables}")
     query.set_defaults(verb=_query)

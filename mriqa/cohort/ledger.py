@@ -131,7 +131,7 @@ def _forget_outputs(results: Path, number: int) -> None:
     Its age would tell as well, were all clocks right: with one that is wrong, a replaced file would
     keep the rating of the old one. The store stays: `convert` replaces it, and readers can go on.
     """
-    _forget_tables(results)
+    forget_tables(results)
     name = f"{shard_name(number)}.parquet"
     for stage in MADE_FROM_MANIFEST:
         (results / stage / name).unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def _forget_outputs(results: Path, number: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _forget_tables(results: Path) -> None:
+def forget_tables(results: Path) -> None:
     """Make `merge` due whatever the clocks say; the tables themselves stay until it replaces them.
 
     First of all, so that a kill at any moment leaves it due.
@@ -166,7 +166,7 @@ def changed_cohort(results: Path, ledger: Ledger, rows: list[dict[str, Any]]) ->
 
 def write_cohort(results: Path, table: pa.Table) -> None:
     """Write `cohort.parquet`: last, so that it never names a shard that is not there."""
-    _forget_tables(results)
+    forget_tables(results)
     write_parquet(results / "cohort.parquet", table)
 
 

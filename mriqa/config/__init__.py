@@ -1,6 +1,7 @@
 """The configuration: its sections, and how it is read."""
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.brain_maps import DerivativeMaps, MapsSource, TableMaps
 from mriqa.config.hierarchy import (
     HierarchySection,
     LearningSection,
@@ -48,6 +49,7 @@ __all__ = [
     "CohortSection",
     "Config",
     "ConvertSection",
+    "DerivativeMaps",
     "EvaluationSection",
     "FolderSource",
     "Fraction",
@@ -57,6 +59,7 @@ __all__ = [
     "HysnetTargetSection",
     "LabelSource",
     "LearningSection",
+    "MapsSource",
     "Method",
     "MriqcLabels",
     "PretrainingSection",
@@ -77,6 +80,7 @@ __all__ = [
     "StageSection",
     "StratumColumn",
     "TableLabels",
+    "TableMaps",
     "TableSource",
     "TrainingSection",
     "TuningSection",

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from mriqa.config.base import Section
+from mriqa.config.brain_maps import DerivativeMaps, TableMaps
 from mriqa.config.labels import MriqcLabels, ScansLabels, TableLabels
 from mriqa.config.sections import BidsSource, Config, FolderSource, TableSource
 from mriqa.errors import ConfigError
@@ -96,6 +97,11 @@ _LABELS: dict[str | int, type[Section]] = {
     "scans": ScansLabels,
     "mriqc": MriqcLabels,
 }
+_MAPS: dict[str | int, type[Section]] = {"derivatives": DerivativeMaps, "table": TableMaps}
+_OF_LISTS: dict[str | int, dict[str | int, type[Section]]] = {
+    "labels": _LABELS,
+    "brain_maps": _MAPS,
+}
 _KINDS = {
     "tuple_type": "must be a list, as in [one, other]",
     "dict_type": "must be keys with values below it",
@@ -128,7 +134,7 @@ def _problem(detail: Any, model: type[Section]) -> str:
 
 def _kinds_at(loc: tuple[str | int, ...]) -> dict[str | int, type[Section]]:
     """The sections that a list holds, by their `kind`."""
-    return _LABELS if loc[:1] == ("labels",) else _SOURCES
+    return _OF_LISTS.get(loc[0], _SOURCES) if loc else _SOURCES
 
 
 def _keys_instead(loc: tuple[str | int, ...], model: type[Section]) -> str:

@@ -7,9 +7,10 @@ Paths are relative to the folder that the command is run in.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mriqa.config.base import Fraction, Section
+from mriqa.config.brain_maps import MapsSource
 from mriqa.config.hierarchy import HierarchySection
 from mriqa.config.hysnet import HysnetSection
 from mriqa.config.labels import LabelSource
@@ -205,6 +206,11 @@ class Config(Section):
     )
     convert: ConvertSection = ConvertSection()
     score: ScoreSection = ScoreSection()
+    brain_maps: tuple[MapsSource, ...] = Field(
+        (),
+        description="Your own brain masks and tissue maps of the contrasts in score.brain: "
+        "[{kind: derivatives, path: ...}, {kind: table, path: ...}].",
+    )
     rating: RatingSection = RatingSection()
     simclr: SimclrSection = SimclrSection()
     hierarchy: HierarchySection = HierarchySection()
@@ -213,3 +219,16 @@ class Config(Section):
     report: ReportSection = ReportSection()
     evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
+
+    @field_validator("brain_maps")
+    @classmethod
+    def _maps_are_of_brains(
+        cls, sources: tuple[MapsSource, ...], info: ValidationInfo
+    ) -> tuple[MapsSource, ...]:
+        score = info.data.get("score")  # not there where it is wrong itself
+        if sources and score is not None and not (score.brain.t1w or score.brain.t2w):
+            raise ValueError(
+                "score.brain names no contrast that these could be of; add, e.g., "
+                "score: {brain: {t1w: [T1w]}}"
+            )
+        return sources

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from mriqa.columns import Column
-from mriqa.metrics.brain.columns import BRAIN_COLUMNS
+from mriqa.metrics.brain.columns import BRAIN_COLUMNS, BRAIN_SOURCE_COLUMNS
 
 Bounds = tuple[float | None, float | None]
 
@@ -192,6 +192,11 @@ SUBJECT_COLUMNS = (
     ),
 )
 
-VOLUME_COLUMNS = (*BODY_VOLUME_COLUMNS, *DIFFUSION_VOLUME_COLUMNS, *BRAIN_COLUMNS)
+VOLUME_COLUMNS = (
+    *BODY_VOLUME_COLUMNS,
+    *DIFFUSION_VOLUME_COLUMNS,
+    *BRAIN_COLUMNS,
+    *BRAIN_SOURCE_COLUMNS,
+)
 SLICE_COLUMNS = BODY_SLICE_COLUMNS + DIFFUSION_SLICE_COLUMNS
 """All that the tables hold."""

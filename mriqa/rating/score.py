@@ -7,6 +7,7 @@ error code. The file is complete or absent.
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mriqa.cohort.manifest import Series, read_shard
+from mriqa.cohort.maps.model import MapFile, read_map_files
 from mriqa.columns import Column, arrow_schema
 from mriqa.config import ScoreSection
 from mriqa.errors import ErrorCode, SeriesError, UserError
@@ -28,11 +30,14 @@ from mriqa.rating.brains import brain_metrics
 from mriqa.rating.shells import Scored, shared_body, with_outliers
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when the numbers change: all score jobs then run again."""
 
 WORKING_COPIES = 7
 """A volume in float32, and what the metrics need at most beside it, as multiples of its size."""
+
+COPIES_OF_MAPS = 5
+"""What mask and tissue maps of the user take in addition."""
 
 _IDENTITY = (
     Column("series_id", "string", "Series.", required=True),
@@ -59,6 +64,15 @@ SCORE_SCHEMA = arrow_schema(SCORE_COLUMNS)
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One series, what to measure of it, and the user's masks and tissue maps of it."""
+
+    series: Series
+    settings: ScoreSection
+    maps: tuple[MapFile, ...]
+
+
 def score_shard(
     manifest: Path,
     store: Path,
@@ -68,12 +82,15 @@ def score_shard(
     settings: ScoreSection,
     threads: int,
     mem_mb: int,
+    brain_maps: Path | None = None,
 ) -> None:
     """Measure every volume of a shard and write `output` (SCORE_SCHEMA).
 
     `threads` volumes are measured at a time, fewer where `mem_mb` would not hold them.
+    `brain_maps` lists the user's masks and tissue maps of the shard's brains.
     """
     series = read_shard(manifest)
+    maps = read_map_files(brain_maps)
     statuses = _read_statuses(convert_status, series)
     opened = open_store(store) if any(row["status"] == "ok" for row in statuses.values()) else None
     tables = [SCORE_SCHEMA.empty_table()]
@@ -82,7 +99,8 @@ def score_shard(
         if status["status"] != "ok" or opened is None:
             scored = iter([_rows_table([_unread_row(one, status)])])
         else:
-            scored = _score_series(one, status, opened, settings, threads, mem_mb)
+            task = _Task(one, settings, maps.get(one.series_id, ()))
+            scored = _score_series(task, status, opened, threads, mem_mb)
         # Merged by the hundred: a table of one row takes a hundred times the memory of its row.
         while some := list(islice(scored, 100)):
             tables.append(pa.concat_tables(some).combine_chunks())
@@ -115,26 +133,23 @@ def _unread_row(series: Series, status: Row) -> Row:
 
 
 def _score_series(
-    series: Series,
-    status: Row,
-    store: ShardStore,
-    settings: ScoreSection,
-    threads: int,
-    mem_mb: int,
+    task: _Task, status: Row, store: ShardStore, threads: int, mem_mb: int
 ) -> Iterator[pa.Table]:
     """One table a volume; a store that cannot be read gives one failed row."""
+    series = task.series
     try:
         stored = store.series(series.series_id)
     except SeriesError as error:
         row = {**_unread_row(series, status), "status": "failed"}
         yield _rows_table([{**row, "error_code": error.code, "error_message": error.message}])
         return
-    workers = _concurrent_volumes(stored, threads, mem_mb)
+    copies = WORKING_COPIES + (COPIES_OF_MAPS if task.maps else 0)
+    workers = _concurrent_volumes(stored, copies, threads, mem_mb)
     shells = _shells(series, stored.attributes.n_volumes)
     body = shared_body(stored, shells) if workers else None
 
     def score(volume: int) -> Scored:
-        return _score_volume(series, stored, volume, settings, workers, body)
+        return _score_volume(task, stored, volume, workers, body)
 
     scored = _all_volumes(score, stored.attributes.n_volumes, workers)
     yield from (one.rows for one in scored) if body is None else with_outliers(list(scored))
@@ -150,23 +165,22 @@ def _all_volumes(score: Callable[[int], Scored], n_volumes: int, workers: int) -
             yield from pool.map(score, batch)
 
 
-def _concurrent_volumes(stored: StoredSeries, threads: int, mem_mb: int) -> int:
+def _concurrent_volumes(stored: StoredSeries, copies: int, threads: int, mem_mb: int) -> int:
     """How many volumes fit into the job's memory at a time; 0 if not even one does."""
-    footprint = int(np.prod(stored.attributes.shape_zyx)) * 4 * WORKING_COPIES
+    footprint = int(np.prod(stored.attributes.shape_zyx)) * 4 * copies
     # A Python with the libraries loaded takes some 150 MB before the first voxel.
     available = max(mem_mb - 150, mem_mb // 4) * 2**20
     return min(threads, available // footprint)
 
 
 def _score_volume(
-    series: Series,
+    task: _Task,
     stored: StoredSeries,
     volume: int,
-    settings: ScoreSection,
     workers: int,
     body: NDArray[np.bool_] | None,
 ) -> Scored:
-    head = _volume_head(series, stored, volume)
+    head = _volume_head(task.series, stored, volume)
     try:
         if workers < 1:
             shape = "x".join(map(str, stored.attributes.shape_zyx))
@@ -175,7 +189,7 @@ def _score_volume(
                 f"a volume of {shape} voxels does not fit into the score job's memory: "
                 "raise resources.score_mem_mb",
             )
-        return _measured(head, series.contrast, stored, settings, body)
+        return _measured(head, task, stored, body)
     except SeriesError as error:
         code, message = error.code, error.message
     except MemoryError:
@@ -185,7 +199,7 @@ def _score_volume(
         where = traceback.extract_tb(error.__traceback__)[-1]
         code = ErrorCode.INTERNAL
         message = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
-    message = f"{series.source_path}, volume {volume}: {message}"
+    message = f"{task.series.source_path}, volume {volume}: {message}"
     row = {**head, "status": "failed", "error_code": code, "error_message": message}
     return Scored(_rows_table([row]), head["b_class"])
 
@@ -236,12 +250,9 @@ def diffusion_class(
 
 
 def _measured(
-    head: Row,
-    contrast: str,
-    stored: StoredSeries,
-    settings: ScoreSection,
-    body: NDArray[np.bool_] | None,
+    head: Row, task: _Task, stored: StoredSeries, body: NDArray[np.bool_] | None
 ) -> Scored:
+    settings, contrast = task.settings, task.series.contrast
     image = stored.volume(head["volume"])
     nonfinite = 1 - float(np.count_nonzero(np.isfinite(image))) / image.size
     measured = measure(
@@ -256,7 +267,7 @@ def _measured(
         "background": measured.background,
         "nonfinite_fraction": nonfinite,
         **measured.volume,
-        **brain_metrics(image, stored.attributes, contrast, settings.brain),
+        **brain_metrics(image, stored.attributes, contrast, settings.brain, task.maps),
     }
     rows = _rows_table([row])
     if settings.slices:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mriqa.cohort.index import IndexSummary, index_cohort
+from mriqa.cohort.maps.publish import MapsSummary, write_brain_maps
 from mriqa.config import Config, HysnetLearningSection, LearningSection
 from mriqa.files import write_text
 from mriqa.labels.publish import LabelSummary, write_labels
@@ -23,16 +24,17 @@ MARKS = "indexed-*.txt"
 class Indexed:
     """What indexing found; of the methods switched on the lists of training series, or models.
 
-    `labels` is None where the configuration names none.
+    `maps` and `labels` are None where the configuration names none.
     """
 
     summary: IndexSummary
+    maps: MapsSummary | None
     labels: LabelSummary | None
     pins: tuple[Pin | LabelPin | Import, ...]
 
     def __str__(self) -> str:
-        labels = [] if self.labels is None else [str(self.labels)]
-        return "\n".join([str(self.summary), *labels, *map(str, self.pins)])
+        told = [str(one) for one in (self.maps, self.labels) if one is not None]
+        return "\n".join([str(self.summary), *told, *map(str, self.pins)])
 
 
 def index_alone(config: Config) -> Indexed:
@@ -44,8 +46,8 @@ def index_alone(config: Config) -> Indexed:
 def index_results(config: Config) -> Indexed:
     """Index the cohort into the results folder and mark it as indexed with these settings.
 
-    Then the labels are read, and each method that is switched on gets its list of training series,
-    if it has none, or the model of another cohort.
+    Then the user's brain maps are listed, the labels are read, and each method that is switched on
+    gets its list of training series, if it has none, or the model of another cohort.
 
     Without the mark, plain `snakemake` indexes first: so it is removed before anything changes.
     """
@@ -56,13 +58,14 @@ def index_results(config: Config) -> Indexed:
     for old in mark.parent.glob(MARKS):
         old.unlink()
     summary = index_cohort(config.cohort, config.results)
+    maps = write_brain_maps(config, config.results)
     labels = write_labels(config.labels, config.results)
     pins = pin_methods(config)
     if aside.exists():
         aside.rename(mark)  # and no file is newer than it was, where nothing changed
     else:
         write_text(mark, "Cohort and training series were last indexed as configured.\n")
-    return Indexed(summary, labels, pins)
+    return Indexed(summary, maps, labels, pins)
 
 
 def pin_methods(config: Config) -> tuple[Pin | LabelPin | Import, ...]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 import mriqa
 from mriqa.cohort.manifest import SHARD_INDEX_NAME, shard_name
+from mriqa.cohort.maps.model import FOLDER
 from mriqa.config import Config, TrainingSection, check_config, section_json
 from mriqa.errors import UserError
 from mriqa.labels.publish import PROBLEMS
@@ -235,6 +236,15 @@ class Plan:
 
         return minutes
 
+    def brain_maps(self, shard: str) -> list[str]:
+        """The list of the user's brain masks and tissue maps of a shard, if there are any.
+
+        An input of its score job alone, relative to results; the files that it names are none: it
+        holds their sizes and times.
+        """
+        name = str(FOLDER / f"{shard}.parquet")
+        return [name] if (self.results / name).is_file() else []
+
     def labels_digest(self) -> str:
         """Of the labels and of what was wrong with them, which the report shows."""
         told = hashlib.sha256()
@@ -269,12 +279,14 @@ def make_plan(raw: dict[str, Any], root: Path) -> Plan:
 def index_mark(config: Config) -> Path:
     """Name, below the results folder, of the mark of a cohort indexed with this configuration.
 
-    It stands for what indexing follows: the sections of the cohort and of the labels, and of the
-    methods that are switched on what they learn, whose training series are pinned with it, or whose
-    model they use.
+    It stands for what indexing follows: the sections of the cohort, of the labels and of the
+    brain maps with the contrasts that they are of, and of the methods that are switched on what
+    they learn, whose training series are pinned with it, or whose model they use.
     """
     learned = Learned(config, Path())
     sections = [section_json(config.cohort), *map(section_json, config.labels)]
+    if config.brain_maps:
+        sections += [section_json(config.score.brain), *map(section_json, config.brain_maps)]
     for method in learned.methods:
         source = learned.imported(method)
         sections.append(str(source) if source else section_json(learned.learning(method).identity))

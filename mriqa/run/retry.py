@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.cohort.manifest import Series, read_shard
+from mriqa.cohort.maps.model import FOLDER, MISSING, read_map_files
 from mriqa.errors import ErrorCode, UserError
 from mriqa.files import MEMORY_KEY
 
@@ -38,7 +39,9 @@ def retry_passed(results: Path, shards: Collection[str], memory_mb: Mapping[str,
             or ErrorCode.STORE_DAMAGED in failures(scores).values()
         ):
             removed.append(status)
-        elif has_more_memory(scores, failures(scores), memory_mb["scores"]):
+        elif has_more_memory(scores, failures(scores), memory_mb["scores"]) or _some_map_is_back(
+            results / FOLDER / name, scores
+        ):
             removed.append(scores)
         else:
             rated = results.glob(f"scores/*/{name}")
@@ -94,12 +97,39 @@ def is_readable(series: Series) -> bool:
     """Whether the file that was indexed is there and can be read to its end."""
     if series.error_code is not None:
         return False
+    return _can_be_read(series.source_path, (series.size_bytes, series.mtime_ns))
+
+
+def _some_map_is_back(listed: Path, scores: Path) -> bool:
+    """Whether a brain mask or tissue map could not be had when it was needed, and can be now."""
+    if not listed.is_file():
+        return False
     try:
-        found = series.source_path.stat()
-        same = (found.st_size, found.st_mtime_ns) == (series.size_bytes, series.mtime_ns)
+        table = pq.ParquetFile(scores).read(columns=["series_id", "brain_tissue_null_reason"])
+        files = read_map_files(listed)
+    except (pa.ArrowException, OSError, KeyError, UserError):  # KeyError: of another version
+        return False
+    suspects = {
+        series_id
+        for series_id, reason in zip(*(one.to_pylist() for one in table.columns), strict=True)
+        if reason == MISSING
+    }
+    return any(
+        all(
+            _can_be_read(Path(one.path), (one.size_bytes, one.mtime_ns)) for one in files[series_id]
+        )
+        for series_id in suspects & files.keys()
+    )
+
+
+def _can_be_read(path: Path, known: tuple[int | None, int | None]) -> bool:
+    """Whether the file of this size and time is there and can be read to its end."""
+    try:
+        found = path.stat()
+        same = (found.st_size, found.st_mtime_ns) == known
         if not same or not stat.S_ISREG(found.st_mode):
             return False
-        with series.source_path.open("rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             while file.read(READ_BYTES):
                 pass
     except OSError:

@@ -14,6 +14,7 @@ from mriqa.errors import UserError
 _BESIDE = {
     "cohort": "cohort.parquet",
     "index_problems": "index_problems.parquet",
+    "map_problems": "brain_maps/problems.parquet",
     "labels": "labels/ratings.parquet",
     "label_problems": "labels/problems.parquet",
 }

@@ -6,7 +6,7 @@ Additive only: a column is never renamed, retyped or removed; `SCHEMA_VERSION` c
 from mriqa.columns import Column
 from mriqa.errors import ERROR_DESCRIPTIONS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 STATUS_LEVELS = {
     "ok": "rated",

@@ -13,6 +13,11 @@ def files_of_shards(pattern, methods=("",)):
     return listed
 
 
+def brain_maps_of_shard(wildcards):
+    """The list of the user's masks and tissue maps, where `index` has found any."""
+    return PLAN.brain_maps(wildcards.shard)
+
+
 def results_of_shards(wildcards):
     """What was found in all shards, by all learned methods too, and the cohort's table."""
     names = ["cohort.parquet", "convert/{shard}.parquet", "scores/{shard}.parquet"]

@@ -5,6 +5,7 @@ rule score_shard:
     input:
         manifest="shards/{shard}.parquet",
         status="convert/{shard}.parquet",
+        maps=brain_maps_of_shard,
     output:
         scores="scores/{shard}.parquet",
     log:
@@ -22,5 +23,6 @@ rule score_shard:
         "Score {wildcards.shard}"
     shell:
         "mriqa score {input.manifest} --store {params.store} --convert-status {input.status}"
-        " --output {output.scores} --settings {params.settings:q} --threads {threads}"
+        " --output {output.scores} --brain-maps {input.maps}"
+        " --settings {params.settings:q} --threads {threads}"
         " --mem-mb {resources.mem_mb} > {log} 2>&1"

@@ -14,9 +14,22 @@ AIR_LEVELS = {
 
 TISSUE_LEVELS = {
     "no_brain": "No brain stands out, or all of it has one intensity.",
+    "maps_missing": "A file of the user's mask or maps is not there, or may not be read.",
+    "maps_damaged": "A file of the user's mask or maps is no NIfTI image that can be read.",
+    "maps_grid": "The user's mask or maps are not on the scan's grid: another shape or affine.",
+    "maps_values": "The user's mask or maps hold numbers that are not finite or not in 0 to 1.",
+    "maps_empty": "The user's mask or maps hold fewer than 1000 voxels of brain.",
+    "maps_incomplete": "Of the user's maps of csf, gm and wm one or two are missing.",
+    "maps_ambiguous": "Several files are the user's mask, or the same map, of the series.",
     "no_csf": "The probabilities of cerebrospinal fluid sum up to less than 10 voxels.",
     "no_gm": "The probabilities of grey matter sum up to less than 10 voxels.",
     "no_wm": "The probabilities of white matter sum up to less than 10 voxels.",
+}
+
+SOURCE_LEVELS = {
+    "own": "Both are mriqa's own.",
+    "mask": "The user's brain mask; the tissues in it are mriqa's own.",
+    "maps": "The user's tissue maps, within the user's mask if there is one.",
 }
 
 INU_LEVELS = {"no_bias_field": "The caller gave tissue maps without a bias field."}
@@ -205,6 +218,22 @@ BRAIN_COLUMNS: tuple[Column, ...] = (
     *(column for name in ("bg", "csf", "gm", "wm") for column in _summary(name)),
     *_WIDTHS,
     *_REASONS,
+)
+
+BRAIN_SOURCE_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "brain_source",
+        "string",
+        "Whose brain mask and tissues the metrics of brains rest on; NULL where there are none. "
+        "Compare volumes of one source with one another.",
+        levels=SOURCE_LEVELS,
+    ),
+    Column(
+        "brain_maps_problem",
+        "string",
+        "One sentence that names the file of the user's mask or maps that cannot be used, and why: "
+        "the metrics of brains are NULL then.",
+    ),
 )
 
 AIR_METRICS = tuple(

@@ -14,7 +14,7 @@ from mriqa.metrics.regions import Mask, Volume
 TISSUES = ("csf", "gm", "wm")
 """Order of the tissues in every array and tuple of this package."""
 
-_SUM_SLACK = 0.02
+SUM_SLACK = 0.02
 """Probabilities of a voxel may exceed 1 together by so much (rounding, interpolation)."""
 
 
@@ -109,7 +109,7 @@ def _check_shape(name: str, array: npt.NDArray[np.generic], shape: tuple[int, in
 def _check_range(name: str, array: Probabilities) -> None:
     low, high = float(array.min(initial=0)), float(array.max(initial=0))
     # NaN fails every comparison.
-    if not (low >= 0 and high <= 1 + _SUM_SLACK):
+    if not (low >= 0 and high <= 1 + SUM_SLACK):
         raise UserError(
             f"the {name} reaches from {low:g} to {high:g}; probabilities lie between 0 and 1"
         )
@@ -117,7 +117,7 @@ def _check_range(name: str, array: Probabilities) -> None:
 
 def _check_sum(probabilities: Probabilities) -> None:
     highest = float(probabilities.sum(axis=0).max(initial=0))
-    if highest > 1 + _SUM_SLACK:
+    if highest > 1 + SUM_SLACK:
         raise UserError(
             f"the probabilities of csf, gm and wm sum up to {highest:g} in some voxel; "
             "together they may be 1 at most"

@@ -29,7 +29,7 @@ from mriqa.metrics.brain.surface import brain_of
 from mriqa.metrics.brain.voxels import bounding_box, clean
 from mriqa.metrics.regions import Mask, Volume
 
-_ROUNDS = 12
+ROUNDS = 12
 """How often tissues and bias field are estimated in turn."""
 
 _SMOOTHING = 0.1
@@ -68,7 +68,7 @@ def estimate_tissue(
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     image = clean(volume.astype(np.float32, copy=True))
     coarse = coarsened(image, spacing_mm)
-    inside = _brain(coarse, up) if brain is None else _blocks(brain, coarse, spacing_mm)
+    inside = _brain(coarse, up) if brain is None else blocks_of(brain, coarse, spacing_mm)
     held = (mask_on_voxels(inside, coarse, shape) if brain is None else brain) & (image > 0)
     _check_brain(coarse.image[inside], int(np.count_nonzero(held)))
     inside[inside] = mixture.plausible(coarse.image[inside], contrast)
@@ -108,8 +108,8 @@ def _brain(coarse: Coarse, up: Up | None) -> Mask:
     return brain_of(coarse.image * head, coarse.spacing_mm, head) & (coarse.image > 0)
 
 
-def _blocks(brain: Mask, coarse: Coarse, spacing_mm: tuple[float, float, float]) -> Mask:
-    """The blocks of which more than half is brain."""
+def blocks_of(brain: Mask, coarse: Coarse, spacing_mm: tuple[float, float, float]) -> Mask:
+    """The blocks of which more than half is `brain`, a mask of voxels."""
     share = coarsened(brain.astype(np.float32), spacing_mm).image
     return np.asarray((share > 0.5) & (coarse.image > 0))
 
@@ -118,12 +118,12 @@ def _segmented(image: Volume, inside: Mask, contrast: Contrast) -> tuple[Volume,
     """Probabilities `(3, z, y, x)` from dark to bright, and the bias field."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
     corrected = image
-    for number in range(_ROUNDS):
-        last = number == _ROUNDS - 1
+    for number in range(ROUNDS):
+        last = number == ROUNDS - 1
         segment = _hidden_field if last else _independent
         probabilities = segment(corrected, inside, contrast)
-        residual, weights = _residual(image, probabilities, corrected, inside, contrast)
-        field = fitted_field(residual, weights, inside)
+        left, weights = residual(image, probabilities, corrected, inside, contrast)
+        field = fitted_field(left, weights, inside)
         corrected = image / field_on(field, shape)
     return _hidden_field(corrected, inside, contrast), field
 
@@ -159,7 +159,7 @@ def _hidden_field(image: Volume, inside: Mask, contrast: Contrast) -> Volume:
     return probabilities
 
 
-def _residual(
+def residual(
     image: Volume, probabilities: Volume, corrected: Volume, inside: Mask, contrast: Contrast
 ) -> tuple[Volume, Volume]:
     """Logarithm of intensity over that of the tissue, and how much a voxel tells of the field.
@@ -169,17 +169,17 @@ def _residual(
     total = np.maximum(probabilities.sum(axis=(1, 2, 3)), np.float32(1e-6))
     means = (probabilities * corrected).sum(axis=(1, 2, 3)) / total
     expected = np.tensordot(means, probabilities, 1)
-    residual = np.zeros_like(image)
+    left = np.zeros_like(image)
     known = inside & (expected > 0) & (image > 0)
     if not known.any():
-        return residual, residual
-    residual[known] = np.log(image[known] / expected[known])
+        return left, left
+    left[known] = np.log(image[known] / expected[known])
     solid = list(mixture.ORDER[contrast][1:])
     weights = np.square(probabilities[solid]).sum(axis=0) * known
-    middle = np.median(residual[known])
-    spread = np.median(np.abs(residual[known] - middle)) / GAUSSIAN_3_4
-    weights *= np.abs(residual - middle) < _FENCE * max(spread, 1e-3)
-    return residual, weights.astype(np.float32)
+    middle = np.median(left[known])
+    spread = np.median(np.abs(left[known] - middle)) / GAUSSIAN_3_4
+    weights *= np.abs(left - middle) < _FENCE * max(spread, 1e-3)
+    return left, weights.astype(np.float32)
 
 
 def _on_voxels(values: Values, before: Probabilities, contrast: Contrast) -> Probabilities:

@@ -1,0 +1,1 @@
+"""Brain masks and tissue maps that the user already has: which files are whose."""

@@ -1,0 +1,147 @@
+"""Listing the user's masks and maps in the results folder: a table a shard that has any.
+
+Only a table whose content changed is written. What was scored without it, or with what it said
+before, is removed first: its age would make the score job due as well, were all clocks right.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from mriqa.cohort.found import bounded
+from mriqa.cohort.ledger import forget_tables, write_problems
+from mriqa.cohort.manifest import shard_name
+from mriqa.cohort.maps.derivatives import THREADS, FoundMaps, find_derivatives
+from mriqa.cohort.maps.model import FOLDER, PROBLEMS, SCHEMA, MapFile, paths_of
+from mriqa.cohort.maps.table import find_table_maps
+from mriqa.cohort.maps.wanted import Brains, Wanted, read_brains
+from mriqa.cohort.tabular import Problem
+from mriqa.config import Config, DerivativeMaps, MapsSource
+from mriqa.errors import MapsError
+from mriqa.files import TEMPORARY_MARK, read_if_sound, write_parquet
+
+Tables = dict[str, pa.Table]
+"""By the name of the shard's file."""
+
+
+@dataclass(frozen=True)
+class MapsSummary:
+    """Of how many brains there are masks or maps, and how many shards are scored anew by them."""
+
+    n_series: int
+    n_brains: int
+    n_problems: int
+    shards_changed: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"brain maps of {self.n_series} of {self.n_brains} brains, "
+            f"changed in {self.shards_changed} shards; problems {self.n_problems} ({PROBLEMS})"
+        )
+
+
+def write_brain_maps(config: Config, results: Path) -> MapsSummary | None:
+    """List the files of every source below `results`; None without sources, and no lists then.
+
+    The cohort must have been indexed. Raises UserError if a source cannot be read.
+    """
+    if not config.brain_maps:
+        _write_tables(results, {})
+        (results / PROBLEMS).unlink(missing_ok=True)
+        return None
+    brains = read_brains(results, config.cohort.name, config.score.brain)
+    found = find_maps(config.brain_maps, brains)
+    problems = bounded([*found.problems, *_unusable(found.files)], "brain_maps", "problems")
+    changed = _write_tables(results, _tables(found.files, brains.wanted))
+    write_problems(results / PROBLEMS, problems)
+    n_series = len({one.series_id for one in found.files})
+    return MapsSummary(n_series, len(brains.wanted), len(problems), changed)
+
+
+def find_maps(sources: Sequence[MapsSource], brains: Brains) -> FoundMaps:
+    """What all sources hold; of a series that several know, the first one's files alone."""
+    result = FoundMaps()
+    for source in sources:
+        found = _find(source, brains)
+        known = {one.series_id for one in result.files}
+        result.files.extend(one for one in found.files if one.series_id not in known)
+        result.problems.extend(found.problems)
+    with ThreadPoolExecutor(THREADS) as pool:
+        result.files[:] = sorted(pool.map(_seen, result.files), key=_place)
+    return result
+
+
+def _find(source: MapsSource, brains: Brains) -> FoundMaps:
+    if isinstance(source, DerivativeMaps):
+        return find_derivatives(source.path, brains.wanted)
+    return find_table_maps(source.path, brains)
+
+
+def _place(one: MapFile) -> tuple[str, str, str]:
+    return one.series_id, one.role, one.path
+
+
+def _seen(one: MapFile) -> MapFile:
+    """With size and time of its file, if that is there."""
+    try:
+        status = os.stat(one.path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return one
+    return replace(one, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _unusable(files: Iterable[MapFile]) -> list[Problem]:
+    """What the score job will refuse, as far as it is known before a file is read."""
+    by_series: dict[str, list[MapFile]] = defaultdict(list)
+    for one in files:
+        by_series[one.series_id].append(one)
+    problems = [
+        Problem(one.path, "no such file; the brain metrics of its series will be NULL")
+        for one in files
+        if one.size_bytes is None
+    ]
+    for series_id, of_series in by_series.items():
+        try:
+            paths_of(of_series)
+        except MapsError as error:
+            text = f"{error}; the brain metrics of {series_id} will be NULL"
+            problems.append(Problem(of_series[0].path, text))
+    return problems
+
+
+def _tables(files: Iterable[MapFile], wanted: Iterable[Wanted]) -> Tables:
+    shards = {one.series_id: one.shard for one in wanted}
+    rows: dict[str, list[MapFile]] = defaultdict(list)
+    for one in files:
+        rows[f"{shard_name(shards[one.series_id])}.parquet"].append(one)
+    return {
+        name: pa.Table.from_pylist([asdict(one) for one in of_shard], schema=SCHEMA)
+        for name, of_shard in rows.items()
+    }
+
+
+def _write_tables(results: Path, tables: Tables) -> int:
+    """Make the folder hold these; returns how many shards this makes due for scoring."""
+    folder = results / FOLDER
+    for leftover in folder.glob(f".*{TEMPORARY_MARK}*"):  # of a killed run
+        leftover.unlink(missing_ok=True)
+    old = {path.name for path in folder.glob("shard-*.parquet")}
+    changed = 0
+    for name in sorted({*old, *tables}):
+        before = read_if_sound(folder / name, SCHEMA) if name in old else None
+        if before is not None and name in tables and before.equals(tables[name]):
+            continue
+        changed += 1
+        forget_tables(results)
+        (results / "scores" / name).unlink(missing_ok=True)
+        if name in tables:
+            write_parquet(folder / name, tables[name])
+        else:
+            (folder / name).unlink()
+    return changed
