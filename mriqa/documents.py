@@ -13,6 +13,7 @@ from mriqa.columns import Column
 from mriqa.config import Config
 from mriqa.errors import ERROR_DESCRIPTIONS
 from mriqa.evaluation.hierarchy.settings import HierarchyExperiments
+from mriqa.evaluation.hysnet.settings import HysnetExperiments
 from mriqa.evaluation.metrics.settings import ABIDE, MRART, MetricsExperiments
 from mriqa.evaluation.simclr.settings import ExperimentsSection
 from mriqa.files import write_text
@@ -32,6 +33,7 @@ def documents() -> dict[str, str]:
         "config/config.yaml": default_config_yaml(),
         "config/experiments.yaml": experiments_yaml(),
         "config/hierarchy_experiments.yaml": hierarchy_experiments_yaml(),
+        "config/hysnet_experiments.yaml": hysnet_experiments_yaml(),
         "config/metrics_abide.yaml": metrics_yaml(ABIDE, "ABIDE, tested on DS030, too"),
         "config/metrics_mrart.yaml": metrics_yaml(MRART, "MR-ART"),
         "docs/tables.md": tables_markdown(),
@@ -100,6 +102,11 @@ def experiments_yaml() -> str:
     """What `mriqa experiment simclr` tries, with its meaning."""
     told = "`mriqa experiment simclr CONFIG` tries: `full`, or with --small `small`"
     return _settings_yaml(ExperimentsSection(), told)
+
+
+def hysnet_experiments_yaml() -> str:
+    """config/hysnet_experiments.yaml: every experiment with its default and meaning."""
+    return _settings_yaml(HysnetExperiments(), "`mriqa experiment hysnet CONFIG` tries")
 
 
 def hierarchy_experiments_yaml() -> str:

@@ -240,7 +240,8 @@ def summary_of(
     out: Path, plan: DemoPlan, real: int, written: int, note: str | None = None
 ) -> DemoSummary:
     """What lies in `out` now."""
-    degraded = sum(one.fault is not None for one in (*plan.abdomens, *plan.heads))
+    degraded = sum(one.fault is not None for one in plan.abdomens)
+    degraded += sum(one.fault is not None for one in plan.heads)
     degraded += sum(any(one.faults) for one in plan.diffusion)
     return DemoSummary(
         out,

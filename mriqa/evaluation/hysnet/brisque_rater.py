@@ -1,4 +1,4 @@
-"""BRISQUE on the volumes of the experiments: features of all, a regression on those to learn from."""
+"""BRISQUE on the volumes of the experiments: features, and a regression on them."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -44,9 +44,9 @@ def written(content: Content, plots: Mapping[str, str]) -> str:
     if content["shift"]:
         parts.append("## Another content\n" + _shift(content))
     if content["planes"]:
-        text = _planes(content["planes"])
         parts.append(
-            f"## What networks make of each content (Fig. 3)\n![planes]({plots['planes']})\n\n{text}"
+            "## What networks make of each content (Fig. 3)\n"
+            f"![planes]({plots['planes']})\n\n" + _planes(content["planes"])
         )
     if content["noise"]:
         parts.append(
@@ -61,21 +61,26 @@ def _opening(content: Content) -> str:
     learning = content["learning"]
     patches, net = learning["patches"], learning["net"]
     sides = "×".join(map(str, patches["sides"]))
-    return (
-        "# HyS-Net on a cohort of one's own\n\n"
-        f"{content['date']}, {machine['cores']} cores ({machine['cpu']}), mriqa {machine['mriqa']}, "
-        f"torch {machine['torch']}; {content['minutes']} minutes (what was kept of an earlier run "
-        f"is not in them). Target `{learning['target']['column']}`; {counts['n_learnt']} volumes of "
-        f"{counts['n_learnt_subjects']} subjects to learn from, {counts['n_held']} of "
-        f"{counts['n_held_subjects']} others to test on.\n\n"
-        f"Networks: {net['width']:g} times the paper's channels, cubes of {sides} or slices of "
-        f"{patches['slice_px']}², {patches['per_volume']} a volume in each of {learning['epochs']:g} "
-        f"epochs, batches of {learning['batch']}, learning rate {learning['learning_rate']:g}, halved every "
-        f"{learning['halve_epochs']:g} epochs. Seeds {own['seed']} to "
-        f"{own['seed'] + own['seeds'] - 1} of {own['backbones'][0]} in 3D, {own['other_seeds']} of all others. "
-        f"In brackets the 95% interval of {own['bootstraps']} resamples of subjects; MAE in the "
-        "target's unit."
+    where = (
+        f"{content['date']}, {machine['cores']} cores ({machine['cpu']}), mriqa "
+        f"{machine['mriqa']}, torch {machine['torch']}; {content['minutes']} minutes, without what "
+        "an earlier run had left."
     )
+    whose = (
+        f"Target `{learning['target']['column']}`; {counts['n_learnt']} volumes of "
+        f"{counts['n_learnt_subjects']} subjects to learn from, {counts['n_held']} of "
+        f"{counts['n_held_subjects']} others to test on."
+    )
+    how = (
+        f"Networks: {net['width']:g} times the paper's channels, cubes of {sides} or slices of "
+        f"{patches['slice_px']}², {patches['per_volume']} a volume in each of "
+        f"{learning['epochs']:g} epochs, batches of {learning['batch']}, learning rate "
+        f"{learning['learning_rate']:g}, halved every {learning['halve_epochs']:g} epochs. Seeds "
+        f"{own['seed']} to {own['seed'] + own['seeds'] - 1} of {own['backbones'][0]} in 3D, "
+        f"{own['other_seeds']} of all others. In brackets the 95% interval of "
+        f"{own['bootstraps']} resamples of subjects; MAE in the target's unit."
+    )
+    return f"# HyS-Net on a cohort of one's own\n\n{where}\n\n{whose}\n\n{how}"
 
 
 def _targets(records: Sequence[Record]) -> str:
@@ -127,7 +132,7 @@ def _shift(content: Content) -> str:
     rows = [
         (" + ".join(one["learned"]), one["tested"],
          "yes" if one["tested"] in one["learned"] else "no",
-         spanned(one[PLAIN]["srocc"]), spanned(one[HYPER]["srocc"]), spanned(one["margin"]["srocc"]))
+         *(spanned(one[what]["srocc"]) for what in (PLAIN, HYPER, "margin")))
         for one in content["shift"]
     ]  # fmt: skip
     note = f"Target `{shift['target']}`, which has the same definition in all; 3D."
