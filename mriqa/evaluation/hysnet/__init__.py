@@ -1,1 +1,1 @@
-"""The experiments with HyS-Net: the paper's tables on one's own cohort."""
+"""The experiments with HyS-Net: the tables of its paper, on a cohort of one's own."""

@@ -1,0 +1,1 @@
+"""What HyS-Net is compared with: three networks and BRISQUE, none with weights of its authors."""
