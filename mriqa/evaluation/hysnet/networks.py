@@ -152,7 +152,7 @@ def make_module(plan: NetPlan) -> nn.Module:
     own = plan.learning
     if plan.comparator is None:
         return make_net(own.net, own.seed)
-    from mriqa.evaluation.hysnet.comparators import make_comparator
+    from mriqa.evaluation.hysnet.comparators.nets import make_comparator
 
     if plan.comparator == "brisque":
         raise ValueError("BRISQUE is no network")
