@@ -162,6 +162,16 @@ class EvaluationSection(Section):
     )
     bootstraps: int = Field(200, ge=0, description="Resamples of subjects for intervals.")
     seed: int = Field(0, ge=0, description="Of the bootstrap.")
+    hysnet: Path | None = Field(
+        None,
+        description="A file like config/hysnet_experiments.yaml, for the rules `ablation` and "
+        "`comparators`; none: its defaults.",
+    )
+    elsewhere: Path | None = Field(
+        None,
+        description="Results of another cohort's finished run, to whose volumes `ablation` adds "
+        "noise; none: not asked.",
+    )
 
 
 class ResourcesSection(Section):

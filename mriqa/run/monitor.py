@@ -17,6 +17,8 @@ STAGES = {
     "write_report": "report",
     "evaluate_ratings": "evaluate",
     "experiment_method": "experiment",
+    "ablation": "experiment",
+    "comparators": "experiment",
     "index_cohort": "index",
 }
 """Name of the stage, its verb and its logs, by rule."""
@@ -32,6 +34,7 @@ _MESSAGES = {
     "Write ": "report",
     "Compare ": "evaluate",
     "Experiment ": "experiment",
+    "Tables ": "experiment",
     "Index ": "index",
 }
 _COUNT = re.compile(r"(\w+) +(\d+)$")

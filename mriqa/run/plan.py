@@ -32,6 +32,7 @@ STAGE_MODULES = {
     "report": "mriqa.report.page",
     "evaluation": "mriqa.evaluation.artifacts",
     "experiment": "mriqa.evaluation.simclr.experiment",
+    "hysnet_tables": "mriqa.evaluation.hysnet.experiment",
 }
 """Where the FORMAT_VERSION of a stage stands, by section of the configuration."""
 
@@ -119,6 +120,17 @@ class Plan:
         return None if truth is None else str(self.root / truth)
 
     @property
+    def hysnet_experiments(self) -> str | None:
+        """Absolute path of the settings of HyS-Net's tables, if there is one."""
+        path = self.config.evaluation.hysnet
+        return None if path is None else str(self.root / path)
+
+    @property
+    def hysnet_learning(self) -> str:
+        """How the networks of HyS-Net's tables learn, as canonical JSON."""
+        return section_json(self.config.hysnet.learning)
+
+    @property
     def has_truth(self) -> bool:
         """Whether ratings are compared with a truth table."""
         return self.config.evaluation.truth is not None
@@ -169,10 +181,13 @@ class Plan:
     @property
     def config_here(self) -> Config:
         """The configuration as a job needs it, which runs in the results folder."""
-        evaluation = self.config.evaluation.model_copy(
-            update={"truth": None if self.truth is None else Path(self.truth)}
+        own = self.config.evaluation
+        paths = {"truth": own.truth, "hysnet": own.hysnet, "elsewhere": own.elsewhere}
+        evaluation = own.model_copy(
+            update={name: path and self.root / path for name, path in paths.items()}
         )
-        methods = {one: self.learned.section_here(one) for one in self.methods}
+        # what HyS-Net's tables are of need not be switched on
+        methods = {one: self.learned.section_here(one) for one in {*self.methods, "hysnet"}}
         return self.config.model_copy(
             update={"results": Path(), "evaluation": evaluation, **methods}
         )
@@ -180,8 +195,9 @@ class Plan:
     def settings(self, section: str) -> str:
         """One section as canonical JSON: equal settings rerun nothing."""
         value = getattr(self.config, section)
-        if section == "evaluation" and self.truth:
-            value = value.model_copy(update={"truth": Path(self.truth)})
+        if section == "evaluation":  # without what the comparison with the truth does not read
+            truth = None if self.truth is None else Path(self.truth)
+            value = value.model_copy(update={"truth": truth, "hysnet": None, "elsewhere": None})
         return section_json(value)
 
     def format_version(self, section: str) -> int:

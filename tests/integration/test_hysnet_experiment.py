@@ -55,7 +55,7 @@ def made(tmp_path_factory):
     other = Cohort(away, [{"subject": "away", "contrast": "T1w", "path": path}])
     other.measure()
     publish_tables(other.results, RATING)
-    run_experiments(config(cohort), section(cohort), threads=1)
+    run_experiments(config(cohort), SECTION, threads=1)
     return cohort
 
 
@@ -71,16 +71,11 @@ def config(cohort):
             "split": SPLIT,
         },
         "hysnet": {"learning": LEARNED.model_dump(mode="json")},
+        "evaluation": {"elsewhere": str(cohort.folder / "away" / "results")},
         "training": {"device": "cpu", "precision": "float32", "checkpoint_every": 5},
     }
     path.write_text(json.dumps(content))
     return load_config(path)
-
-
-def section(cohort):
-    elsewhere = {"results": cohort.folder / "away" / "results", "contrasts": ("T1w",)}
-    changed = SECTION.elsewhere.model_copy(update=elsewhere)
-    return SECTION.model_copy(update={"elsewhere": changed})
 
 
 def found(cohort, name="hysnet"):
@@ -183,7 +178,7 @@ def test_a_rerun_trains_nothing_and_says_the_same(made, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(networks, "train_plainly", fail)
-    run_experiments(config(made), section(made), threads=1)
+    run_experiments(config(made), SECTION, threads=1)
     after = found(made)
     for name in ("ablation", "margins", "comparators", "shift", "noise", "targets"):
         assert after[name] == before[name]
@@ -201,7 +196,7 @@ def test_a_part_by_itself_equals_that_part_of_all(made):
 
 def settings(made):
     path = made.folder / "experiments.yaml"
-    path.write_text(json.dumps(section(made).model_dump(mode="json")))
+    path.write_text(json.dumps(SECTION.model_dump(mode="json")))
     return path
 
 
@@ -210,7 +205,7 @@ def test_what_no_network_needs_any_more_is_forgotten(made):
     strangers = [folder / "predicted" / "0123456789abcdef.parquet", folder / "models" / "0123"]
     strangers[0].write_bytes(b"")
     strangers[1].mkdir()
-    run_experiments(config(made), section(made), threads=1)
+    run_experiments(config(made), SECTION, threads=1)
     assert not any(path.exists() for path in strangers)
     # the main pair of two seeds, one of which has learned T1w alone as the shift asks, the pairs
     # of the two other mixes, a comparator

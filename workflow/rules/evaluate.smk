@@ -44,3 +44,44 @@ rule experiment_method:
     shell:
         'printf %s "$CONFIG" | mriqa experiment {wildcards.method} /dev/stdin --small'
         " --threads {threads} > {log} 2>&1"
+
+
+# HyS-Net's Table 1, its Fig. 3, another content, noise: hours, so only when asked for by name
+rule ablation:
+    input:
+        tables=rules.merge_scores.output,
+        experiments=PLAN.hysnet_experiments or [],
+    output:
+        results="experiments/hysnet_ablation.json",
+    log:
+        "logs/experiment/hysnet_ablation.log",
+    conda:
+        "../envs/mriqa.yaml"
+    threads: PLAN.training.threads
+    resources:
+        **PLAN.training.resources,
+    params:
+        learning=PLAN.hysnet_learning,
+        part="ablation",
+        format_version=PLAN.format_version("hysnet_tables"),
+    message:
+        "Tables of HyS-Net: {params.part}"
+    shell:
+        'printf %s "$CONFIG" | mriqa experiment hysnet /dev/stdin --part {params.part}'
+        " --threads {threads} > {log} 2>&1"
+
+
+use rule ablation as comparators with:
+    # after `ablation`, which trains the networks that both have
+    input:
+        tables=rules.merge_scores.output,
+        experiments=PLAN.hysnet_experiments or [],
+        ablation=rules.ablation.output,
+    output:
+        results="experiments/hysnet_comparators.json",
+    log:
+        "logs/experiment/hysnet_comparators.log",
+    params:
+        learning=PLAN.hysnet_learning,
+        part="comparators",
+        format_version=PLAN.format_version("hysnet_tables"),

@@ -5,6 +5,7 @@ the experiments make for themselves lies in `results/experiments/hysnet/`; kille
 there.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -79,8 +80,6 @@ class _Bench:
 
     def forget_others(self) -> None:
         """Remove what no network of this run needs: it may be of people who have withdrawn."""
-        import shutil
-
         for path in self.folder.glob("predicted/*.parquet"):
             if path.stem not in self.used:
                 path.unlink()
@@ -130,11 +129,13 @@ def run_experiments(
 def experiment(
     config: Path, experiments: Path | None, *, seeds: int | None, threads: int, part: str = ALL
 ) -> Path:
-    """`run_experiments` of two YAML files; without the second, of the defaults."""
-    section = load_settings(experiments, HysnetExperiments)
+    """`run_experiments` of two YAML files; without the second, of `evaluation.hysnet`, or else of
+    the defaults."""
+    known = load_config(config)
+    section = load_settings(experiments or known.evaluation.hysnet, HysnetExperiments)
     if seeds is not None:
         section = section.model_copy(update={"seeds": seeds})
-    return run_experiments(load_config(config), section, threads=threads, part=part)
+    return run_experiments(known, section, threads=threads, part=part)
 
 
 def _counts(ground: Ground) -> dict[str, int]:
@@ -155,7 +156,7 @@ def _results(
     }
     if part != COMPARATORS:
         found |= _ablation(base, section, ground, exam, bench)
-        found["noise"] = _noise(base, section, ground, bench)
+        found["noise"] = _noise(config, section, ground, bench)
         found |= _shift(config, section, bench)
     if part != ABLATION:
         found["comparators"] = _comparators(base, section, ground, exam, bench)
@@ -224,16 +225,17 @@ def _shift(config: Config, section: HysnetExperiments, bench: _Bench) -> dict[st
 
 
 def _noise(
-    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, bench: _Bench
+    config: Config, section: HysnetExperiments, ground: Ground, bench: _Bench
 ) -> list[Record]:
     """By the main pair."""
-    if section.elsewhere.results is None:
+    results = config.evaluation.elsewhere
+    if results is None:
         return []
     networks = [
         (one.head, one.seed, bench.predictor(one, ground.learnt))
-        for one in main_pair(base, section)
+        for one in main_pair(config.hysnet.learning, section)
     ]
-    volumes = graded_volumes(section.elsewhere, bench.percentile, section.seed)
+    volumes = graded_volumes(results, section.elsewhere, bench.percentile, section.seed)
     return noise_records(volumes, networks)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,22 +35,23 @@ class Graded:
     uppers: tuple[float, ...]
 
 
-def graded_volumes(own: ElsewhereSection, percentile: float, seed: int) -> Iterator[Graded]:
+def graded_volumes(
+    results: Path, own: ElsewhereSection, percentile: float, seed: int
+) -> Iterator[Graded]:
     """The volumes of another cohort's finished run, one at a time.
 
     What cannot be read is left out with a line. Raises UserError if the run has none.
     """
-    assert own.results is not None
-    rows = rated_volumes(own.results, None, MEASURED)
+    rows = rated_volumes(results, None, MEASURED)
     rows = rows[rows["contrast"].isin(own.contrasts)]
     if rows.empty:
         raise UserError(
-            f"elsewhere: {own.results}: no measured volume of {', '.join(own.contrasts)}; name "
-            "other contrasts, or the results of another run"
+            f"evaluation.elsewhere: {results}: no measured volume of {', '.join(own.contrasts)}; "
+            "name others (elsewhere.contrasts of the experiments), or the results of another run"
         )
     scans = [scan_of(row) for row in rows.to_dict("records")]
     scans.sort(key=lambda one: fixed_number(seed, "elsewhere", one.series_id, one.volume))
-    stores = Stores(own.results)
+    stores = Stores(results)
     for scan in track(scans[: own.most], min(own.most, len(scans)), "experiment: add noise"):
         try:
             yield _graded(scan, stores, percentile, seed)

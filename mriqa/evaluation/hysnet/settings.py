@@ -3,7 +3,6 @@
 How each network learns, and what, is `hysnet.learning` of the cohort's own configuration.
 """
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -33,9 +32,8 @@ class ShiftSection(Section):
 
 
 class ElsewhereSection(Section):
-    """Real volumes of another cohort to which noise is added."""
+    """Volumes of another cohort to which noise is added (`evaluation.elsewhere`)."""
 
-    results: Path | None = Field(None, description="Of a finished run; none: not asked.")
     contrasts: tuple[str, ...] = Field(("T1w",), description="Of which the volumes are taken.")
     most: int = Field(20, ge=1, description="Volumes at most, drawn by the seed.")
 
