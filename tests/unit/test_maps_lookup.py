@@ -116,11 +116,13 @@ def test_a_file_that_may_be_of_two_series_is_a_problem(tmp_path):
 
 
 def test_a_folder_without_any_is_a_problem_and_none_an_error(tmp_path):
-    found, (problem,) = found_of(tmp_path / "d", [], ["sub-1_T1w"])
+    found, (problem,) = found_of(tmp_path / "d", ["sub-1/x"], ["sub-1_T1w"])
     assert found == []
     assert "looked for" in problem.problem
     with pytest.raises(UserError, match="no such folder"):
         find_derivatives(tmp_path / "none", [wanted("sub-1_T1w")])
+    with pytest.raises(UserError, match=r"no subject's folder .* is it mounted"):
+        find_derivatives(tmp_path / "d" / "sub-1", [wanted("sub-1_T1w")])
 
 
 def test_ids_that_are_no_bids_names_have_no_derivatives(tmp_path):

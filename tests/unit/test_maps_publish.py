@@ -11,7 +11,7 @@ from mriqa.cohort.index import index_cohort
 from mriqa.cohort.maps.model import read_map_files
 from mriqa.cohort.maps.publish import write_brain_maps
 from mriqa.config import Config, check_config
-from mriqa.errors import ConfigError
+from mriqa.errors import ConfigError, UserError
 from mriqa.run.plan import Plan, index_mark
 
 LAST = "tables/reconciliation.json"
@@ -134,6 +134,16 @@ def test_who_withdrew_has_none(listed):
     index(listed, config_of(listed, withdrawn=str(listed / "withdrawn.txt")))
     assert "demo_sub-003_T1w" not in rows_of(listed)
     assert len(rows_of(listed)) == 4
+
+
+def test_who_withdrew_has_none_even_if_a_source_is_away(listed):
+    add_file(listed, "withdrawn.txt", "003\n")
+    (listed / "d").rename(listed / "away")
+    before = rows_of(listed)
+    with pytest.raises(UserError, match="no such folder"):
+        index(listed, config_of(listed, withdrawn=str(listed / "withdrawn.txt")))
+    del before["demo_sub-003_T1w"]
+    assert rows_of(listed) == before
 
 
 def test_the_first_source_that_knows_a_series_counts(listed):
