@@ -1,4 +1,4 @@
-"""Verbs that write one NIfTI."""
+"""Verbs of single files."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,8 @@ from mriqa.errors import UserError
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add `export` and `simulate`."""
+    """Add `metrics`, `export` and `simulate`."""
+    _add_metrics(verbs)
     export = verbs.add_parser("export", help="give back a series as the NIfTI it came from")
     export.add_argument("store", type=Path, help="e.g. results/demo/zarr/shard-00007.zarr")
     export.add_argument("series_id")
@@ -27,6 +28,21 @@ def add_verbs(verbs: Verbs) -> None:
     simulate.set_defaults(verb=_simulate)
 
 
+def _add_metrics(verbs: Verbs) -> None:
+    metrics = verbs.add_parser("metrics", help="measure one NIfTI")
+    metrics.add_argument("image", type=Path)
+    metrics.add_argument(
+        "--contrast", choices=("t1w", "t2w"), help="a brain of this weighting: MRIQC's metrics, too"
+    )
+    metrics.add_argument("--mask", type=Path, help="your own brain mask, on the image's grid")
+    metrics.add_argument(
+        "--probseg", type=Path, nargs=3, metavar=("CSF", "GM", "WM"), help="your own tissue maps"
+    )
+    metrics.add_argument("--volume", type=int, default=0, help="of a 4D image; from 0")
+    metrics.add_argument("--json", action="store_true", help="instead of a table")
+    metrics.set_defaults(verb=_metrics)
+
+
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
 
@@ -35,6 +51,21 @@ def _refuse_existing(target: Path, parsed: argparse.Namespace) -> None:
     """Scans cannot be replaced: no file is overwritten by a slip of the keyboard."""
     if target.exists() and not parsed.force:
         raise UserError(f"{target}: is there already; choose another name, or add --force")
+
+
+def _metrics(parsed: argparse.Namespace) -> None:
+    import json
+
+    from mriqa.cohort.maps.model import MapPaths
+    from mriqa.rating.one_file import WEIGHTINGS, as_table, measure_file
+
+    if parsed.contrast is None and (parsed.mask or parsed.probseg):
+        given = "--mask" if parsed.mask else "--probseg"
+        raise UserError(f"{given}: add --contrast t1w or t2w; only brains are measured with it")
+    paths = MapPaths(parsed.mask, tuple(parsed.probseg) if parsed.probseg else None)
+    weighting = WEIGHTINGS.get(parsed.contrast)
+    values = measure_file(parsed.image, weighting, paths, volume=parsed.volume)
+    print(json.dumps(values, indent=2) if parsed.json else as_table(values))
 
 
 def _export(parsed: argparse.Namespace) -> None:

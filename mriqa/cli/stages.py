@@ -24,9 +24,7 @@ def add_verbs(verbs: Verbs) -> None:
     score.add_argument("--store", type=Path, required=True)
     score.add_argument("--convert-status", type=Path, required=True)
     score.add_argument("--output", type=Path, required=True)
-    score.add_argument(
-        "--brain-maps", type=Path, nargs="?", help="list of the user's masks and tissue maps"
-    )
+    score.add_argument("--brain-maps", type=Path, nargs="?", help="list of the user's own")
     add_job_arguments(score)
     score.set_defaults(verb=_score)
 

@@ -36,8 +36,9 @@ FORMAT_VERSION = 5
 WORKING_COPIES = 7
 """A volume in float32, and what the metrics need at most beside it, as multiples of its size."""
 
-COPIES_OF_MAPS = 5
-"""What mask and tissue maps of the user take in addition."""
+COPIES_OF_MAPS = 1
+"""What a mask of the user takes in addition; tissue maps take less than the tissues that are not
+estimated then (measured on 12 million voxels: 35 MB more, and 20 MB less)."""
 
 _IDENTITY = (
     Column("series_id", "string", "Series.", required=True),

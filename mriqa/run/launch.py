@@ -164,10 +164,8 @@ def _prepare(config: Config, lock: RunLock) -> None:
     if summary.n_problems:
         where = config.results / "index_problems.parquet"
         say(f"index: {_counted(summary.n_problems, 'problem')} with the sources: {where}")
-    if indexed.maps is not None:
-        say(f"index: {indexed.maps}")
-    if indexed.labels is not None:
-        say(f"index: {indexed.labels}")
+    for told in filter(None, (indexed.maps, indexed.labels)):
+        say(f"index: {told}")
     for pin in indexed.pins:
         if pin.written or (isinstance(pin, LabelPin) and not pin.is_current):
             say(f"index: {pin}")

@@ -1,9 +1,13 @@
 """The command line: exit codes and sentences, no tracebacks."""
 
+import json
 import re
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
+from brain_phantoms import make_head, scan
 
 from mriqa.cli import main
 
@@ -67,3 +71,64 @@ def test_what_follows_two_dashes_goes_to_snakemake(monkeypatch, arguments):
     extra = ["--until", "train_method", "-n"]
     given = {"profile": Path("p"), "cores": None}
     assert calls == [(Path("c.yaml"), {**given, "extra": one}) for one in (extra, [])]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    """A folder with a small brain, its mask, and a mask of another shape."""
+    folder = tmp_path_factory.mktemp("head")
+    made = make_head()
+    inside = (sum(made.maps) > 0.5).astype(np.uint8)
+    images = {"t1w": scan(made), "mask": inside, "other": inside[:-1]}
+    images |= dict(zip(("csf", "gm", "wm"), made.maps, strict=True))
+    for name, values in images.items():
+        affine = np.diag([4.0, 4.0, 4.0, 1.0])
+        nibabel.save(nibabel.Nifti1Image(values.T, affine), folder / f"{name}.nii.gz")
+    return folder
+
+
+def measured(head, capsys, *arguments):
+    """Exit code and what `mriqa metrics` says of the brain."""
+    words = [word.replace("@", str(head)) for word in arguments]
+    code = main(["metrics", str(head / "t1w.nii.gz"), *words])
+    said = capsys.readouterr()
+    return code, said.out or said.err
+
+
+def test_one_file_is_measured(head, capsys):
+    code, table = measured(head, capsys)
+    assert code == 0
+    assert re.search(r"^body_snr +[0-9.]+ +higher is better$", table, re.MULTILINE)
+    assert re.search(r"^body_air_null_reason +NULL$", table, re.MULTILINE)
+    assert "snr_total" not in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        ([], "own"),
+        (["--mask", "@/mask.nii.gz"], "mask"),
+        (["--probseg", "@/csf.nii.gz", "@/gm.nii.gz", "@/wm.nii.gz"], "maps"),
+    ],
+)
+def test_a_brain_is_measured_with_the_users_mask_and_maps(head, capsys, arguments, source):
+    code, text = measured(head, capsys, "--contrast", "t1w", "--json", *arguments)
+    values = json.loads(text)
+    assert (code, values["brain_source"]) == (0, source)
+    assert values["snr_total"] > 1
+    assert values["brain_tissue_null_reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--mask", "@/mask.nii.gz"], "--mask: add --contrast t1w or t2w"),
+        (["--contrast", "t1w", "--mask", "@/other.nii.gz"], "bring it to the scan's own grid"),
+        (["--contrast", "t1w", "--mask", "@/none.nii.gz"], "no such file"),
+        (["--volume", "3"], "has volumes 0 to 0, no volume 3"),
+    ],
+)
+def test_what_cannot_be_measured_with_is_told(head, capsys, arguments, told):
+    code, error = measured(head, capsys, *arguments)
+    assert code == 2
+    assert told in error

@@ -41,12 +41,15 @@ class FoundMaps:
 
 
 def find_derivatives(root: Path, wanted: Sequence[Wanted]) -> FoundMaps:
-    """Masks and maps of the `wanted` series below `root`; raises UserError if it is no folder."""
+    """Masks and maps of the `wanted` series; raises UserError if `root` holds no subjects."""
     root = root.absolute()
     if not root.is_dir():
         raise UserError(
             f"{root}: no such folder; `path` of brain_maps is the root of the derivatives"
         )
+    with os.scandir(root) as entries:
+        if not any(entry.name.startswith("sub-") for entry in entries):
+            raise UserError(f"{root}: no subject's folder (sub-*) in it; is it mounted?")
     by_key: dict[Key, list[Wanted]] = defaultdict(list)
     for one in wanted:
         if one.named is not None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mriqa.cohort.found import bounded
 from mriqa.cohort.ledger import forget_tables, write_problems
@@ -22,7 +23,7 @@ from mriqa.cohort.maps.table import find_table_maps
 from mriqa.cohort.maps.wanted import Brains, Wanted, read_brains
 from mriqa.cohort.tabular import Problem
 from mriqa.config import Config, DerivativeMaps, MapsSource
-from mriqa.errors import MapsError
+from mriqa.errors import MapsError, UserError
 from mriqa.files import TEMPORARY_MARK, read_if_sound, write_parquet
 
 Tables = dict[str, pa.Table]
@@ -49,19 +50,36 @@ class MapsSummary:
 def write_brain_maps(config: Config, results: Path) -> MapsSummary | None:
     """List the files of every source below `results`; None without sources, and no lists then.
 
-    The cohort must have been indexed. Raises UserError if a source cannot be read.
+    The cohort must have been indexed. Raises UserError if a source cannot be read; then only the
+    files of who has withdrawn since are taken off the lists.
     """
     if not config.brain_maps:
         _write_tables(results, {})
         (results / PROBLEMS).unlink(missing_ok=True)
         return None
     brains = read_brains(results, config.cohort.name, config.score.brain)
-    found = find_maps(config.brain_maps, brains)
+    try:
+        found = find_maps(config.brain_maps, brains)
+    except UserError:
+        _forget_excluded(results, brains)
+        raise
     problems = bounded([*found.problems, *_unusable(found.files)], "brain_maps", "problems")
     changed = _write_tables(results, _tables(found.files, brains.wanted))
     write_problems(results / PROBLEMS, problems)
     n_series = len({one.series_id for one in found.files})
     return MapsSummary(n_series, len(brains.wanted), len(problems), changed)
+
+
+def _forget_excluded(results: Path, brains: Brains) -> None:
+    """Take excluded and vanished series off the lists of an earlier run."""
+    left = pa.array([one.series_id for one in brains.wanted], pa.string())
+    kept: Tables = {}
+    for path in (results / FOLDER).glob("shard-*.parquet"):
+        table = read_if_sound(path, SCHEMA)
+        table = None if table is None else table.filter(pc.is_in(table["series_id"], left))
+        if table is not None and table.num_rows:
+            kept[path.name] = table
+    _write_tables(results, kept)
 
 
 def find_maps(sources: Sequence[MapsSource], brains: Brains) -> FoundMaps:
