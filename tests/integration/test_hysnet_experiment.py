@@ -177,7 +177,7 @@ def test_a_rerun_trains_nothing_and_says_the_same(made, monkeypatch):
     def fail(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(networks, "train_plainly", fail)
+    monkeypatch.setattr(networks, "launch", fail)
     run_experiments(config(made), SECTION, threads=1)
     after = found(made)
     for name in ("ablation", "margins", "comparators", "shift", "noise", "targets"):

@@ -81,6 +81,19 @@ def test_jobs_in_the_results_folder_find_what_relative_paths_name(tmp_path: Path
     assert here.evaluation.truth == tmp_path / "truth.csv"
 
 
+def test_hysnets_tables_find_their_files_though_the_method_is_off(tmp_path: Path) -> None:
+    evaluation = {"truth": "truth.csv", "hysnet": "lists/tables.yaml", "elsewhere": "other"}
+    hysnet = {"learning": {"target": {"table": "group.tsv", "column": "cjv"}}}
+    raw = {**CONFIG, "evaluation": evaluation, "hysnet": hysnet}
+    plan = make_plan(raw, tmp_path)
+    here = plan.config_here
+    assert here.evaluation.hysnet == tmp_path / "lists" / "tables.yaml"
+    assert here.evaluation.elsewhere == tmp_path / "other"
+    assert here.hysnet.learning.target.table == tmp_path / "group.tsv"
+    # they are nothing to those who compare ratings with the truth
+    assert plan.settings("evaluation") == make_plan(CONFIG, tmp_path).settings("evaluation")
+
+
 def test_the_mark_depends_on_the_cohort_section_alone(tmp_path: Path) -> None:
     plan = make_plan(CONFIG, tmp_path)
     other_score = make_plan({**CONFIG, "score": {"foreground_percentile": 98}}, tmp_path)

@@ -80,6 +80,21 @@ def test_a_dry_run_through_mriqa_runs_no_job(fresh: Cohort) -> None:
     assert not (fresh.results / "convert").exists()
 
 
+def test_hysnets_tables_are_made_only_when_asked_for(cohort: Cohort) -> None:
+    tables = ("ablation", "comparators")
+    asked = cohort.snakemake("--profile", LOCAL, "--dry-run", *tables)
+    unasked = cohort.snakemake("--profile", LOCAL, "--dry-run")
+    for rule in tables:
+        assert re.search(rf"{rule} +1\n", asked)
+        assert rule not in unasked
+
+
+def test_a_failing_table_of_hysnet_says_why(cohort: Cohort) -> None:
+    output = cohort.run("--", "--retries", "0", "comparators", status=1)
+    assert "experiment of hysnet_comparators failed; the end of " in output
+    assert "volumes of training subjects" in output
+
+
 def test_a_failing_job_is_named_with_the_end_of_its_log(cohort: Cohort) -> None:
     before = cohort.mtimes("tables/**/*.parquet")
     other = cohort.results / "scores" / "shard-00001.parquet"

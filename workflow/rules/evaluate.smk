@@ -72,11 +72,6 @@ rule ablation:
 
 
 use rule ablation as comparators with:
-    # after `ablation`, which trains the networks that both have
-    input:
-        tables=rules.merge_scores.output,
-        experiments=PLAN.hysnet_experiments or [],
-        ablation=rules.ablation.output,
     output:
         results="experiments/hysnet_comparators.json",
     log:

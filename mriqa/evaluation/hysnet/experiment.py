@@ -84,7 +84,7 @@ class _Bench:
             if path.stem not in self.used:
                 path.unlink()
         for path in (*self.folder.glob("models/*"), *self.folder.glob("training/*")):
-            if path.name not in self.used:
+            if path.is_dir() and path.name not in self.used:
                 shutil.rmtree(path)
 
 
@@ -106,9 +106,9 @@ def run_experiments(
     learning = config.hysnet.learning
     ground = read_ground(config, learning)
     exam = exam_of(ground.held, section.bootstraps, section.seed)
-    training = config.training.model_copy(
-        update={"launcher": "plain", "workers": 1, "threads": threads}
-    )
+    training = config.training
+    if training.launcher == "plain":
+        training = training.model_copy(update={"threads": threads})
     bench = _Bench(experiments_folder(config.results), training, learning.patches.upper_percentile)
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,

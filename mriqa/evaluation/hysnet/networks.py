@@ -4,10 +4,12 @@ Each is kept when it is trained (a model folder), and its predictions when they 
 killed run goes on from there, and other experiments on the same volumes need not train again.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from mriqa.methods.hysnet.predicting import Predictor
 from mriqa.methods.hysnet.target import Floats, TargetScale
 from mriqa.methods.hysnet.volumes import Example, open_volumes, say
 from mriqa.progress import track
-from mriqa.training.launch import Worker, train_plainly
+from mriqa.training.launch import Worker, launch
 from mriqa.training.loop import Task
 from mriqa.training.model_folder import Origin, read_model, write_model
 
@@ -128,12 +130,13 @@ def trained(
 ) -> Predictor:
     """Train the network, or go on where a killed training was; at once if it is done.
 
-    What it needs lies in `folder`/training, the model in `folder`/models.
+    If another process trains it, wait for that. What it needs lies in `folder`/training, the model in `folder`/models.
     """
     identity = identify(plan, learnt)
     model = folder / "models" / identity
-    if not model.is_dir():
-        _train(plan, learnt, folder, identity, training)
+    with _alone(folder / "training" / f"{identity}.lock"):
+        if not model.is_dir():
+            _train(plan, learnt, folder, identity, training)
     found = read_model(model)
     module = make_module(plan)
     found.load_into(module)
@@ -145,6 +148,15 @@ def trained(
         found.config["device"],
         found.config["precision"],
     )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock, which ends with the process; wait for whoever has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def make_module(plan: NetPlan) -> nn.Module:
@@ -177,7 +189,7 @@ def _train(
     if plan.comparator is not None:
         arguments = {**job.arguments, "comparator": plan.comparator}
         job = replace(job, factory=f"{__name__}:comparator_task", arguments=arguments)
-    checkpoint = train_plainly(job, run)
+    checkpoint = launch(job, run, training)
     module = make_module(plan)
     module.load_state_dict(checkpoint.weights)
     config = {
