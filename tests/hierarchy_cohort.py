@@ -18,6 +18,7 @@ from mriqa.config import (
     TuningSection,
     section_json,
 )
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.labels.publish import write_labels
 from mriqa.methods.hierarchy.score import score_shard as rate_shard
 from mriqa.methods.hierarchy.train import FORMAT_VERSION, train
@@ -77,16 +78,9 @@ class Labelled:
 
     def rate(self, model: Path) -> None:
         """`mriqa rate hierarchy` of all shards."""
-        results = self.results
         for shard in self.cohort.shards():
-            rate_shard(
-                results / "shards" / f"{shard}.parquet", results / "zarr" / f"{shard}.zarr",
-                results / "scores" / f"{shard}.parquet", results / "cohort.parquet", model,
-                model / "bank", results / "scores" / "hierarchy" / f"{shard}.parquet",
-                embeddings=results / "embeddings" / "hierarchy" / model.name
-                / f"{shard}.safetensors",
-                settings=TRAINING, mem_mb=2000,
-            )  # fmt: skip
+            files = ShardFiles(self.results, shard, "hierarchy", model.name)
+            rate_shard(files, TRAINING, mem_mb=2000)
 
 
 def write_labelled(folder: Path) -> Labelled:

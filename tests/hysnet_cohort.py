@@ -9,6 +9,7 @@ from simclr_cohort import Cohort, image, save
 
 from mriqa.config import HysnetLearningSection, TrainingSection, section_json
 from mriqa.config.hysnet import HysnetNetSection, HysnetPatchSection
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.methods.hysnet.score import score_shard as rate_shard
 from mriqa.methods.hysnet.target_sources import targets_digest
 from mriqa.methods.hysnet.train import FORMAT_VERSION, train
@@ -50,15 +51,9 @@ class Measured:
 
     def rate(self, model: Path, mem_mb: int = 2000) -> None:
         """`mriqa rate hysnet` of all shards."""
-        results = self.results
         for shard in self.cohort.shards():
-            rate_shard(
-                results / "shards" / f"{shard}.parquet", results / "zarr" / f"{shard}.zarr",
-                results / "scores" / f"{shard}.parquet", results / "cohort.parquet", model,
-                model / "bank", results / "scores" / "hysnet" / f"{shard}.parquet",
-                embeddings=results / "embeddings" / f"{shard}.safetensors",
-                settings=TRAINING, mem_mb=mem_mb,
-            )  # fmt: skip
+            files = ShardFiles(self.results, shard, "hysnet", model.name)
+            rate_shard(files, TRAINING, mem_mb=mem_mb)
 
     def said(self) -> dict[tuple[str, int], dict]:
         """The rows of all score files, by series and volume."""

@@ -19,6 +19,7 @@ from mriqa.config import (
     TableSource,
     TrainingSection,
 )
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.images.convert import convert_shard
 from mriqa.methods.simclr.score import score_shard as rate_shard
 from mriqa.rating.score import score_shard
@@ -115,14 +116,9 @@ class Cohort:
 
     def rate(self, shard: str) -> Path:
         """`mriqa rate simclr`."""
-        results = self.results
-        output = results / "scores" / "simclr" / f"{shard}.parquet"
-        rate_shard(
-            results / "shards" / f"{shard}.parquet", results / "zarr" / f"{shard}.zarr",
-            results / "scores" / f"{shard}.parquet", results / "cohort.parquet", self.model,
-            self.bank, output, embeddings=self.cache(shard), settings=TRAINING, mem_mb=2000,
-        )  # fmt: skip
-        return output
+        files = ShardFiles(self.results, shard, "simclr", self.model.name)
+        rate_shard(files, TRAINING, mem_mb=2000)
+        return files.output
 
     def rate_all(self) -> None:
         for shard in self.shards():

@@ -16,6 +16,7 @@ from mriqa.config import (
     TableSource,
     section_json,
 )
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.methods.simclr.score import score_shard as rate_shard
 from mriqa.methods.simclr.train import FORMAT_VERSION, train
 from mriqa.rating.publish import publish_tables
@@ -102,12 +103,5 @@ def _write_truth(path: Path, results: Path, known: dict[str, tuple[str, float, s
 
 
 def _rate(results: Path, identity: str, shards: list[str]) -> None:
-    model = results / "models" / "simclr" / identity
     for shard in shards:
-        rate_shard(
-            results / "shards" / f"{shard}.parquet", results / "zarr" / f"{shard}.zarr",
-            results / "scores" / f"{shard}.parquet", results / "cohort.parquet", model,
-            model / "bank", results / "scores" / "simclr" / f"{shard}.parquet",
-            embeddings=results / "embeddings" / "simclr" / identity / f"{shard}.safetensors",
-            settings=TRAINING, mem_mb=2000,
-        )  # fmt: skip
+        rate_shard(ShardFiles(results, shard, "simclr", identity), TRAINING, mem_mb=2000)

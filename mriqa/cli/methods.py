@@ -92,21 +92,11 @@ def _reference(parsed: argparse.Namespace) -> None:
 
 def _rate(parsed: argparse.Namespace) -> None:
     from mriqa.config import TrainingSection, load_section
+    from mriqa.embedding.shard_files import ShardFiles
     from mriqa.methods import load_part
 
-    results, name = parsed.results, f"{parsed.shard}.parquet"
-    model = results / "models" / parsed.method / parsed.model_id
-    caches = results / "embeddings" / parsed.method / parsed.model_id
+    files = ShardFiles(parsed.results, parsed.shard, parsed.method, parsed.model_id)
     settings = load_section(TrainingSection, parsed.training)
     load_part(parsed.method, "score").score_shard(
-        results / "shards" / name,
-        results / "zarr" / f"{parsed.shard}.zarr",
-        results / "scores" / name,
-        results / "cohort.parquet",
-        model,
-        model / "bank",
-        results / "scores" / parsed.method / name,
-        embeddings=caches / f"{parsed.shard}.safetensors",
-        settings=settings.model_copy(update={"threads": parsed.threads}),
-        mem_mb=parsed.mem_mb,
+        files, settings.model_copy(update={"threads": parsed.threads}), mem_mb=parsed.mem_mb
     )

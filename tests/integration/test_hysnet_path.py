@@ -172,10 +172,14 @@ def test_a_table_of_ones_own_is_learned_and_names_the_model(measured, model, tmp
 
 
 def test_another_cohorts_model_predicts_here(measured, model, tmp_path):
-    taken = import_model("hysnet", model, tmp_path / "results")
+    elsewhere = shutil.copytree(model, tmp_path / "other" / model.name)
+    taken = import_model("hysnet", elsewhere, measured.results)
+    made = measured.results / "models" / "hysnet" / taken.model_id
+    assert made != model
     before = {key: row["hysnet_prediction"] for key, row in measured.said().items()}
-    measured.rate(tmp_path / "results" / "models" / "hysnet" / taken.model_id)
+    measured.rate(made)
     assert {key: row["hysnet_prediction"] for key, row in measured.said().items()} == before
+    shutil.rmtree(made)
     measured.rate(model)
 
 

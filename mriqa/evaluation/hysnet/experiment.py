@@ -16,8 +16,15 @@ from typing import Any
 from mriqa.config import Config, HysnetLearningSection, TrainingSection, load_config
 from mriqa.evaluation.about import about_run
 from mriqa.evaluation.hysnet.brisque_rater import brisque_said
-from mriqa.evaluation.hysnet.figures import Exam, Record, agreement, exam_of, margin
-from mriqa.evaluation.hysnet.ground import Ground, experiments_folder, read_ground
+from mriqa.evaluation.hysnet.figures import (
+    Exam,
+    Record,
+    agreement,
+    exam_of,
+    family_records,
+    margin,
+)
+from mriqa.evaluation.hysnet.ground import Ground, experiments_folder, families_of, read_ground
 from mriqa.evaluation.hysnet.markdown import written
 from mriqa.evaluation.hysnet.networks import (
     HYPER,
@@ -95,7 +102,8 @@ def run_experiments(
 
     Keys: `format_version`, `date` (UTC), `minutes`, `machine`, `settings`, `learning` (how networks
     learn), `counts`. `ablation`: the paper's Table 1, by `dimensions`, `head` and `backbone`, and
-    `margins` of hyper over plain networks. `comparators`: its Table 2, by `name`. `shift`: networks
+    `margins` of hyper over plain networks; `families`: of its main pair, by artifact
+    (`figures.family_records`). `comparators`: its Table 2, by `name`. `shift`: networks
     by what they `learned` and on what they are `tested`. `planes`: Fig. 3 (`shift.plane_record`).
     `noise`: `noise.noise_records`. `targets`: `name`, `value`, `target`, `met`.
     Values have `value`, `low`, `high`: 95% bootstrap intervals by subject.
@@ -152,10 +160,12 @@ def _results(
 ) -> dict[str, Any]:
     base = config.hysnet.learning
     found: dict[str, Any] = {
-        name: [] for name in ("ablation", "margins", "comparators", "shift", "planes", "noise")
+        name: []
+        for name in ("ablation", "margins", "families", "comparators", "shift", "planes", "noise")
     }
     if part != COMPARATORS:
         found |= _ablation(base, section, ground, exam, bench)
+        found["families"] = _families(config, section, ground, exam, bench)
         found["noise"] = _noise(config, section, ground, bench)
         found |= _shift(config, section, bench)
     if part != ABLATION:
@@ -186,6 +196,22 @@ def _ablation(
         if head == HYPER
     ]
     return {"ablation": records, "margins": margins}
+
+
+def _families(
+    config: Config, section: HysnetExperiments, ground: Ground, exam: Exam, bench: _Bench
+) -> list[Record]:
+    """Of the main pair, where there is a truth."""
+    families = families_of(config, ground.held)
+    plans = main_pair(config.hysnet.learning, section)
+    return [
+        {"head": head, **record}
+        for head in (PLAIN, HYPER)
+        for record in family_records(
+            [bench.said(one, ground, ground.learnt) for one in plans if one.head == head],
+            exam, families,
+        )
+    ]  # fmt: skip
 
 
 def _comparators(

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from mriqa.evaluation.auc import interval, resample
 from mriqa.evaluation.hysnet.ground import Held
+from mriqa.evaluation.truth import CLEAN
 from mriqa.methods.hysnet.assess import LEAST
 from mriqa.methods.hysnet.target import Floats
 
@@ -97,3 +98,30 @@ def margin(first: Sequence[Floats], second: Sequence[Floats], exam: Exam) -> Rec
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def family_records(
+    said: Sequence[Floats], exam: Exam, families: Sequence[str | None]
+) -> list[Record]:
+    """By family of artifact (`none`: clean volumes): `n`, `error` (prediction less target, the mean
+    over volumes and networks), `srocc`, `plcc` (means over networks). Volumes without a family
+    take no part."""
+    found: list[Record] = []
+    for family in sorted({one for one in families if one is not None}, key=_clean_first):
+        rows = np.flatnonzero([one == family for one in families])
+        own = Exam(exam.target[rows], (np.arange(len(rows)),))
+        some = [each[rows] for each in said]
+        found.append(
+            {
+                "family": family,
+                "n": len(rows),
+                "error": _known(float(np.nanmean(np.array(some) - own.target))),
+                **{name: _known(over_resamples(MEASURES[name], some, own)[0])
+                   for name in ("srocc", "plcc")},
+            }
+        )  # fmt: skip
+    return found
+
+
+def _clean_first(family: str) -> tuple[bool, str]:
+    return family != CLEAN, family

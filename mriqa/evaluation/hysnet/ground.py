@@ -7,6 +7,7 @@ from pathlib import Path
 from mriqa.cohort.manifest import read_cohort
 from mriqa.config import Config, HysnetLearningSection
 from mriqa.errors import UserError
+from mriqa.evaluation.scans import MEASURED, rated_volumes
 from mriqa.files import readable
 from mriqa.methods.hysnet.gather import examples_of
 from mriqa.methods.hysnet.volumes import Example
@@ -84,6 +85,17 @@ def read_ground(config: Config, learning: HysnetLearningSection) -> Ground:
     ]
     _check(learnt, held, learning)
     return Ground(learnt, held, subjects, contrast_of)
+
+
+def families_of(config: Config, held: Sequence[Held]) -> list[str | None]:
+    """The artifact of each held volume by `evaluation.truth` (`none`: clean); None: not known."""
+    truth = config.evaluation.truth
+    if truth is None:
+        return [None] * len(held)
+    rows = rated_volumes(config.results, truth, MEASURED)
+    keys = zip(rows["series_id"], rows["volume"].astype(int), strict=True)
+    known = dict(zip(keys, rows["true_family"], strict=True))
+    return [known.get((one.example.series_id, one.example.volume)) for one in held]
 
 
 def _check(learnt: Sequence[Example], held: Sequence[Held], own: HysnetLearningSection) -> None:

@@ -39,6 +39,8 @@ def written(content: Content, plots: Mapping[str, str]) -> str:
         parts.append("## Targets\n" + _targets(content["targets"]))
     if content["ablation"]:
         parts.append("## Dimensions, head, depth (Table 1)\n" + _ablation(content))
+    if content["families"]:
+        parts.append("## Which artifacts they see\n" + _families(content["families"]))
     if content["comparators"]:
         parts.append("## Beside others (Table 2)\n" + _comparators(content["comparators"]))
     if content["shift"]:
@@ -110,6 +112,22 @@ def _ablation(content: Content) -> str:
     head = ("backbone", "", "head", "seeds", "SROCC", "PLCC", "MAE", "SROCC over plain",
             "paper's SROCC/PLCC")  # fmt: skip
     return table(head, rows)
+
+
+def _families(records: Sequence[Record]) -> str:
+    by_head = {head: [one for one in records if one["head"] == head] for head in (PLAIN, HYPER)}
+    rows = [
+        (plain["family"], plain["n"], *(three(one[what]) for what in ("error", "srocc", "plcc")
+                                        for one in (plain, hyper)))
+        for plain, hyper in zip(by_head[PLAIN], by_head[HYPER], strict=True)
+    ]  # fmt: skip
+    note = (
+        "First backbone in 3D; error: prediction less target, above 0 where an artifact is "
+        "overlooked. Correlations within so few volumes are rough."
+    )
+    head = ("artifact", "n", "error, plain", "hyper", "SROCC, plain", "hyper", "PLCC, plain",
+            "hyper")  # fmt: skip
+    return f"{note}\n\n" + table(head, rows)
 
 
 def _comparators(records: Sequence[Record]) -> str:

@@ -130,7 +130,8 @@ def trained(
 ) -> Predictor:
     """Train the network, or go on where a killed training was; at once if it is done.
 
-    If another process trains it, wait for that. What it needs lies in `folder`/training, the model in `folder`/models.
+    If another process trains it, wait for that. What training needs lies in `folder`/training, the
+    model in `folder`/models.
     """
     identity = identify(plan, learnt)
     model = folder / "models" / identity

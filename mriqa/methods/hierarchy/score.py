@@ -4,8 +4,6 @@ A volume that cannot be embedded, or whose stratum was not learned, gets a row o
 reason; nothing stops the shard. Cached embeddings of unchanged series are not computed again.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
@@ -14,6 +12,7 @@ from mriqa.config import TrainingSection
 from mriqa.embedding.embedder import model_embedder
 from mriqa.embedding.judging import ShardReader, judge_shard, table_of, write_judged
 from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.calibration import at_temperature
@@ -30,34 +29,24 @@ QUALITY = np.array([0.9, 0.6, 0.2])
 FAIL = len(RATINGS) - 1
 
 
-def score_shard(
-    manifest: Path,
-    store: Path,
-    metric_scores: Path,
-    cohort: Path,
-    model: Path,
-    _bank: Path,
-    output: Path,
-    *,
-    embeddings: Path,
-    settings: TrainingSection,
-    mem_mb: int,
-) -> None:
-    """Rate every measured volume of a shard and write `output` (SCORE_SCHEMA).
+def score_shard(files: ShardFiles, settings: TrainingSection, *, mem_mb: int) -> None:
+    """Rate every measured volume of a shard and write `files.output` (SCORE_SCHEMA).
 
-    Judged are the rows of status `ok` in `metric_scores`; their strata follow from these and
-    `cohort`. Of `settings`, `score_device` and `threads` count: the precision is the model's. A
-    volume that does not fit into `mem_mb` is not embedded. Raises UserError if the model or an
-    input is missing or damaged.
+    Judged are the rows of status `ok` in `files.metric_scores`; their strata follow from these and
+    from `files.cohort`. Of `settings`, `score_device` and `threads` count: the precision is the
+    model's. A volume that does not fit into `mem_mb` is not embedded. Raises UserError if the model
+    or an input is missing or damaged.
     """
-    hierarchy = read_hierarchy(model)
-    series = [one.series_id for one in read_shard(manifest)]
-    measured = read_measured(metric_scores, series, cohort, hierarchy.stratum_columns)
-    embedder = model_embedder(model, hierarchy.model_id, embeddings, hierarchy.precision, settings)
-    reader, name = ShardReader(store, mem_mb), f"hierarchy {manifest.stem}"
+    hierarchy = read_hierarchy(files.model)
+    series = [one.series_id for one in read_shard(files.manifest)]
+    measured = read_measured(files.metric_scores, series, files.cohort, hierarchy.stratum_columns)
+    embedder = model_embedder(
+        files.model, hierarchy.model_id, files.embeddings, hierarchy.precision, settings
+    )
+    reader, name = ShardReader(files.store, mem_mb), f"hierarchy {files.shard}"
     table = judge_shard(measured, reader, embedder, HierarchyJudge(hierarchy), name)
     embedder.save()
-    write_judged(output, table, hierarchy.model_id, mem_mb)
+    write_judged(files.output, table, hierarchy.model_id, mem_mb)
 
 
 class HierarchyJudge:

@@ -14,6 +14,7 @@ from mriqa.cohort.manifest import read_shard
 from mriqa.config import TrainingSection
 from mriqa.embedding.judging import OTHER_MB, ShardReader, judge_each, table_of, write_judged
 from mriqa.embedding.measured import Measured, read_measured
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.store import StoredSeries
 from mriqa.methods.hysnet.columns import SCORE_SCHEMA, SNR_TOTAL
@@ -26,35 +27,21 @@ FORMAT_VERSION = 1
 """Raise it when the numbers change: all jobs that predict with HyS-Net then run again."""
 
 
-def score_shard(
-    manifest: Path,
-    store: Path,
-    metric_scores: Path,
-    cohort: Path,
-    model: Path,
-    _bank: Path,
-    output: Path,
-    *,
-    embeddings: Path,
-    settings: TrainingSection,
-    mem_mb: int,
-) -> None:
-    """Predict of every measured volume of a shard and write `output` (SCORE_SCHEMA).
+def score_shard(files: ShardFiles, settings: TrainingSection, *, mem_mb: int) -> None:
+    """Predict of every measured volume of a shard and write `files.output` (SCORE_SCHEMA).
 
-    Predicted is of the rows of status `ok` in `metric_scores`, whose contrast is that of `cohort`.
-    Of `settings`, `score_device` and `threads` count: the precision is the model's. A volume that
-    does not fit into `mem_mb` is left out; `embeddings` is not written. Raises UserError if the
-    model or an input is missing or damaged.
+    Predicted is of the rows of status `ok` in `files.metric_scores`, whose contrast is that of
+    `files.cohort`. Of `settings`, `score_device` and `threads` count: the precision is the model's.
+    A volume that does not fit into `mem_mb` is left out. Raises UserError if the model or an input
+    is missing or damaged.
     """
-    about = read_about(model)
-    series = [one.series_id for one in read_shard(manifest)]
-    measured = read_measured(metric_scores, series, cohort, ("contrast",))
+    about = read_about(files.model)
+    series = [one.series_id for one in read_shard(files.manifest)]
+    measured = read_measured(files.metric_scores, series, files.cohort, ("contrast",))
     beside = OTHER_MB + working_mb(about.parts, about.section.net)
-    judge = HysnetJudge(model, about, ShardReader(store, mem_mb, beside), settings)
-    table = judge_each(
-        measured, judge.obstacle, judge.rows, SCORE_SCHEMA, f"hysnet {manifest.stem}"
-    )
-    write_judged(output, table, about.model_id, mem_mb)
+    judge = HysnetJudge(files.model, about, ShardReader(files.store, mem_mb, beside), settings)
+    table = judge_each(measured, judge.obstacle, judge.rows, SCORE_SCHEMA, f"hysnet {files.shard}")
+    write_judged(files.output, table, about.model_id, mem_mb)
 
 
 class HysnetJudge:

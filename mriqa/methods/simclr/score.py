@@ -4,7 +4,6 @@ A volume that cannot be embedded or has nothing to be compared with gets a row o
 reason; nothing stops the shard. Cached embeddings of unchanged series are not computed again.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from mriqa.config import TrainingSection
 from mriqa.embedding.embedder import model_embedder
 from mriqa.embedding.judging import ShardReader, judge_shard, table_of, write_judged
 from mriqa.embedding.measured import UNKNOWN_SHELL, Measured, read_measured
+from mriqa.embedding.shard_files import ShardFiles
 from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.methods.simclr.bank import Bank, read_bank
 from mriqa.methods.simclr.columns import SCORE_SCHEMA
@@ -30,38 +30,26 @@ TOO_FEW = "references of too few subjects in this stratum"
 Row = dict[str, Any]
 
 
-def score_shard(
-    manifest: Path,
-    store: Path,
-    metric_scores: Path,
-    cohort: Path,
-    model: Path,
-    bank: Path,
-    output: Path,
-    *,
-    embeddings: Path,
-    settings: TrainingSection,
-    mem_mb: int,
-) -> None:
-    """Compare every measured volume of a shard with `bank` and write `output` (SCORE_SCHEMA).
+def score_shard(files: ShardFiles, settings: TrainingSection, *, mem_mb: int) -> None:
+    """Compare every measured volume of a shard with the bank and write `files.output`.
 
-    Judged are the rows of status `ok` in `metric_scores`; stratum and person follow from these and
-    `cohort`. `model` is loaded only if the cache file `embeddings` lacks a volume, and then
-    written anew. Of `settings`, `score_device` and `threads` count: the precision is the bank's. A
-    volume that does not fit into `mem_mb` is not embedded. Raises UserError if bank, model or an
-    input is missing or damaged.
+    Its schema is SCORE_SCHEMA. Judged are the rows of status `ok` in `files.metric_scores`; stratum
+    and person follow from these and from `files.cohort`. The model is loaded only if the cache
+    `files.embeddings` lacks a volume, and that is then written anew. Of `settings`, `score_device`
+    and `threads` count: the precision is the bank's. A volume that does not fit into `mem_mb` is
+    not embedded. Raises UserError if bank, model or an input is missing or damaged.
     """
-    series = [one.series_id for one in read_shard(manifest)]
-    stratum = read_bank(bank, ()).stratum_columns
-    measured = read_measured(metric_scores, series, cohort, stratum)
-    references = read_bank(bank, {one.stratum for one in measured})
+    series = [one.series_id for one in read_shard(files.manifest)]
+    stratum = read_bank(files.bank, ()).stratum_columns
+    measured = read_measured(files.metric_scores, series, files.cohort, stratum)
+    references = read_bank(files.bank, {one.stratum for one in measured})
     embedder = model_embedder(
-        model, references.model_id, embeddings, references.precision, settings
+        files.model, references.model_id, files.embeddings, references.precision, settings
     )
-    reader, name = ShardReader(store, mem_mb), f"simclr {manifest.stem}"
+    reader, name = ShardReader(files.store, mem_mb), f"simclr {files.shard}"
     table = judge_shard(measured, reader, embedder, BankJudge(references), name)
     embedder.save()
-    write_judged(output, table, references.model_id, mem_mb)
+    write_judged(files.output, table, references.model_id, mem_mb)
 
 
 class BankJudge:
