@@ -184,6 +184,35 @@ def test_another_id_than_that_of_the_settings_is_refused(measured, model):
         training_module.train(measured.results, "hysnet-0123456789ab", LEARNING, TRAINING)
 
 
+@pytest.mark.slow
+def test_two_workers_under_ray_make_the_model_of_one(measured, model):
+    """A folder that predicts, and the same numbers but for the order of sums."""
+    section = LEARNING.model_copy(update={"seed": 1, "learning_rate": 1e-4})
+    run_folder = measured.results / "training" / "hysnet" / measured.identity(section)
+    two = TRAINING.model_copy(update={"workers": 2, "launcher": "ray"})
+    made = measured.train(section, two)
+    found = read_model(made)
+    assert made.name == run_folder.name
+    measured.rate(made)
+    said = {key: row["hysnet_prediction"] for key, row in measured.said().items()}
+    assert (run_folder / "ray").is_dir()
+    for folder in (made, run_folder):
+        shutil.rmtree(folder)
+    alone = read_model(measured.train(section))
+    assert alone.config == found.config
+    for name, weights in alone.weights.items():
+        torch.testing.assert_close(found.weights[name], weights, rtol=0, atol=5e-3)
+    for split in ("validation", "test"):
+        assert found.metrics[f"{split}_n"] == alone.metrics[f"{split}_n"] > 0
+    measured.rate(made)
+    spread = alone.config["scale"]["sd"]
+    for key, row in measured.said().items():
+        assert said[key] == pytest.approx(row["hysnet_prediction"], abs=0.02 * spread)
+    assert sum(value is not None for value in said.values()) > 20
+    shutil.rmtree(made)
+    measured.rate(model)
+
+
 def test_slices_are_learned_too(measured, model):
     net = LEARNING.net.model_copy(update={"dimensions": 2})
     patches = LEARNING.patches.model_copy(update={"slice_px": 40})
