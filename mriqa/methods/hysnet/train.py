@@ -105,4 +105,5 @@ def _about(
         scale,
         job.settings.precision,
         settings,
+        settings.target.table is not None,
     )
