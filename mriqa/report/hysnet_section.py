@@ -75,13 +75,11 @@ def _learned(part: HysnetPart) -> dict[str, Child]:
 
 def _settings(model: HysnetModel) -> str:
     """Those of network and patches that say most."""
-    found = []
-    for part, names in (("net", ("backbone", "dimensions", "width", "hyper")),
-                        ("patches", ("sides", "steps", "per_volume"))):  # fmt: skip
-        own = model.learning.get(part)
-        if isinstance(own, dict):
-            found += [f"{name} {own[name]}" for name in names if name in own]
-    return ", ".join(found)
+    parts = (model.learning.get(name) for name in ("net", "patches"))
+    net, patches = (one if isinstance(one, dict) else {} for one in parts)
+    of_patches = ("slice_px",) if net.get("dimensions") == 2 else ("sides", "steps")
+    named = [(net, ("backbone", "dimensions", "width", "hyper")), (patches, of_patches)]
+    return ", ".join(f"{name} {own[name]}" for own, names in named for name in names if name in own)
 
 
 def _compared(part: HysnetPart, anchors: Anchors) -> list[Html | None]:
