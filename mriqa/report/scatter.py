@@ -14,6 +14,8 @@ LEFT, TOP, SIDE, RIGHT, BELOW = 52, 22, 360, 12, 34
 ROOM = 0.03
 """Of the axes' length, left free at both ends."""
 MOST_TICKS = 6
+LONG = 1e4
+"""From such steps on ticks are written with three digits."""
 MARKS = {"other": "m-3 -3l6 6m0 -6l-6 6"}
 """What is drawn at a point; others have a dot, which is round or square by the class."""
 DOT = "h0"
@@ -35,13 +37,16 @@ class _Scale:
     def _share(self, value: float) -> float:
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
-    def ticks(self) -> list[float]:
-        """Round numbers, at most MOST_TICKS."""
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round numbers, at most MOST_TICKS, with as many digits as tell them apart."""
         span = self.high - self.low
-        power = 10.0 ** floor(log10(span / MOST_TICKS))
-        step = next(one * power for one in (1, 2, 5, 10) if span / (one * power) <= MOST_TICKS)
+        power = floor(log10(span / MOST_TICKS))
+        steps = (one * 10.0**power for one in (1, 2, 5, 10))
+        step = next(one for one in steps if span / one <= MOST_TICKS)
         first, last = floor(self.low / step) + 1, floor(self.high / step)
-        return [number * step for number in range(first, last + 1)]
+        digits = max(0, -floor(log10(step)))
+        values = [number * step for number in range(first, last + 1)]
+        return [(one, rounded(one) if step >= LONG else f"{one:.{digits}f}") for one in values]
 
 
 def scatter(
@@ -98,7 +103,7 @@ def _equal(scale: _Scale) -> Html:
 
 def _axes(scale: _Scale) -> list[Html]:
     bottom, right = TOP + SIDE, LEFT + SIDE
-    ticks = [(value, rounded(value).replace("-", "−")) for value in scale.ticks()]
+    ticks = [(value, text.replace("-", "−")) for value, text in scale.ticks()]
     return [
         element("line", x1=LEFT, x2=right, y1=bottom, y2=bottom, class_="axis"),
         element("line", x1=LEFT, x2=LEFT, y1=TOP, y2=bottom, class_="axis"),

@@ -45,6 +45,7 @@ def test_the_model_says_what_it_was_made_of(measured, model):
     config, numbers = folder.config, folder.metrics
     assert (config["method"], config["target"]) == ("hysnet", "body_snr_tissue")
     assert config["contrasts"] == ["T1w"]
+    assert config["from_table"] is False
     assert config["scale"]["sd"] > 0
     assert config["parts"] == {"sides": [16, 32, 32], "steps": [8, 16, 16]}
     rows = pq.read_table(measured.results / "cohort.parquet").to_pylist()
@@ -154,6 +155,7 @@ def test_a_table_of_ones_own_is_learned_and_names_the_model(measured, model, tmp
     section = LEARNING.model_copy(update={"target": target, "epochs": 0.5})
     made = measured.train(section)
     assert made.name != model.name
+    assert read_model(made).config["from_table"] is True
     measured.rate(made)
     for row in measured.said().values():
         assert row["hysnet_snr_total"] == row["hysnet_prediction"]
@@ -201,7 +203,7 @@ def test_two_workers_under_ray_make_the_model_of_one(measured, model):
     alone = read_model(measured.train(section))
     assert alone.config == found.config
     for name, weights in alone.weights.items():
-        torch.testing.assert_close(found.weights[name], weights, rtol=0, atol=5e-3)
+        torch.testing.assert_close(found.weights[name], weights, rtol=1e-3, atol=5e-4)
     for split in ("validation", "test"):
         assert found.metrics[f"{split}_n"] == alone.metrics[f"{split}_n"] > 0
     measured.rate(made)
