@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import synthetic_hysnet as made
+import synthetic_learned as learned
 import synthetic_tables as synthetic
 from parsed_page import HOSTILE, Page
 from scipy.stats import pearsonr, spearmanr
@@ -283,6 +284,19 @@ def test_nobody_with_both_numbers_is_said(tmp_path):
     set_methods(tmp_path, {"hysnet": next((tmp_path / "models/hysnet").iterdir()).name})
     words = Page(write_report(tmp_path, QUICK)).words
     assert "No volume has a prediction; it has learned dixonW, T2w only." in words
+
+
+def test_beside_a_method_that_rates_it_still_rates_nothing(tmp_path):
+    rows = synthetic.make_rows(80)
+    simclr = learned.write_learned(tmp_path, rows)
+    named = made.write_hysnet(tmp_path, rows)
+    set_methods(tmp_path, {"simclr": simclr, "hysnet": named})
+    page = Page(write_report(tmp_path, QUICK))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {"model", "hysnet", "gaps-1"} <= set(ids)
+    assert f"rating by simclr ({simclr}); hand-made metrics" in page.words
+    assert f"prediction by hysnet ({named}), which does not rate" in page.words
 
 
 def test_hostile_names_stay_text(tmp_path):
