@@ -84,7 +84,7 @@ def _card(
     own = frame(anchor, what, pictures[pick.series_id, pick.volume])
     name = _name(pick, is_reference=f"{pick.series_id} {pick.volume}" in hq)
     if references is None or pick.likeness is None:
-        text = element("figcaption", name, _networks(pick), _oddities(pick))
+        text = element("figcaption", name, _gap(pick), _networks(pick), _oddities(pick))
         return element("figure", own, text, class_="card" if references is None else "card alone")
     nearest = (("HQ", pick.likeness.nearest_hq), ("LQ", pick.likeness.nearest_lq))
     beside = [
@@ -99,6 +99,7 @@ def _card(
         element(
             "div",
             _numbers(pick, pick.likeness),
+            _gap(pick),
             _networks(pick),
             _oddities(pick),
             class_="opinions",
@@ -132,6 +133,10 @@ def _name(pick: Pick, *, is_reference: bool) -> Html:
             element("div", " · ".join(part for part in where if part), class_="meta"),
         ]
     )
+
+
+def _gap(pick: Pick) -> Html | None:
+    return pick.gap.told() if pick.gap else None
 
 
 def _networks(pick: Pick) -> Html | None:

@@ -4,8 +4,6 @@ Nothing here raises for what is missing or damaged: the page says so in a senten
 """
 
 import csv
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from mriqa.methods.simclr.calibration import Calibration
 from mriqa.references.listing import list_name
 from mriqa.references.person import Person
 from mriqa.report.parts import METHOD_NAMES
+from mriqa.report.pinned import read_list_of
 from mriqa.report.reading import Json, Reader, read_object
-from mriqa.training.manifest import DIGITS, FOLDER, model_id, read_pinned
 
 METHOD = "simclr"
 
@@ -174,19 +172,9 @@ def _stratum(content: Json) -> StratumReferences:
 
 
 def _trained_on(results: Path, pretraining: Json, provenance: Json) -> TrainedOn | None:
-    """Of the pinned list; None if it is no more the one behind the model.
-
-    The settings are taken as they were written down, so that a later version of mriqa, whose
-    settings are more, still finds the list.
-    """
-    settings = json.dumps(pretraining, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:DIGITS]
-    path = results / FOLDER / f"{METHOD}-{digest}.parquet"
-    if not path.is_file():
-        return None
-    pinned = read_pinned(path)
-    version = int(provenance["format_version"])
-    if model_id(METHOD, settings, pinned, version) != provenance["model_id"]:
+    """Of the pinned list; None if it is no more the one behind the model."""
+    pinned = read_list_of(results, METHOD, pretraining, provenance)
+    if pinned is None:
         return None
     contrasts = Counter(one.contrast for one in pinned)
     return TrainedOn(len(pinned), len({one.subject for one in pinned}), dict(contrasts))

@@ -30,6 +30,10 @@ from mriqa.report.hierarchy import METHOD as HIERARCHY
 from mriqa.report.hierarchy import gather_reach, read_hierarchy_model
 from mriqa.report.hierarchy_section import HierarchyPart, hierarchy_section
 from mriqa.report.html import Html, element, joined
+from mriqa.report.hysnet import METHOD as HYSNET
+from mriqa.report.hysnet import NAME as HYSNET_NAME
+from mriqa.report.hysnet import read_hysnet_model
+from mriqa.report.hysnet_section import HysnetPart, hysnet_section
 from mriqa.report.judges import Judges, judges_section
 from mriqa.report.learned import METHOD as SIMCLR
 from mriqa.report.learned import read_learned
@@ -37,25 +41,26 @@ from mriqa.report.likeness import crossed_methods, gather_opinions, poor_referen
 from mriqa.report.model import Learned, model_section
 from mriqa.report.numbers import failures, overview, reasons, scores
 from mriqa.report.origin import provenance, questions
-from mriqa.report.picks import Pick, pick_checked, pick_random, pick_worst
+from mriqa.report.picks import Pick, pick_checked, pick_gaps, pick_random, pick_worst
 from mriqa.report.pictures import WITH_PLANES, Picture, take_pictures, tile_pixels
+from mriqa.report.predictions import gather_predictions
 from mriqa.report.raters import Raters, raters_section, read_raters
 from mriqa.report.reference_pictures import PART, Place, find_places, take_reference_pictures
 from mriqa.report.slice_maps import gather_slice_maps
 from mriqa.report.summary import Summary, summarise
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when the page changes: `report` then runs again."""
 
 MAX_CHECKED = 8
 """Pictures of volumes that pass, though a check of the metrics failed."""
-
-
+MAX_GAPS = 8
+"""Pictures of volumes of which HyS-Net predicts another number than was measured."""
 COMPACT_NOTE = "Small copy with reduced pictures; the full page is report/index.html."
 NAVIGATION = {
     "overview": "Overview", "scores": "Scores", "reasons": "Flags", "pictures": "Pictures",
     "raters": "Raters", "second-look": "Second look", "opinions": "Who rated",
-    "hierarchy": "Hierarchy", "model": "SimCLR", "failures": "Failures",
+    "hierarchy": "Hierarchy", "model": "SimCLR", "hysnet": "HyS-Net", "failures": "Failures",
     "provenance": "Provenance", "query": "Ask the tables",
 }  # fmt: skip
 
@@ -64,8 +69,9 @@ NAVIGATION = {
 class Content:
     """What the page shows, but for the pictures.
 
-    `judges` is None without a learned method, `learned` without SimCLR, `hierarchy` without it,
-    `raters` without labels. `places` are those of the series that references are made of.
+    `judges` is None without a learned method, `learned` without SimCLR, `hierarchy` and `hysnet`
+    without it, `raters` without labels. `places` are those of the series that references are made
+    of.
     """
 
     title: str
@@ -75,6 +81,7 @@ class Content:
     learned: Learned | None
     places: Mapping[str, Place]
     hierarchy: HierarchyPart | None
+    hysnet: HysnetPart | None
     raters: Raters | None
 
     @property
@@ -94,6 +101,15 @@ class Content:
         return self.hierarchy.second_look.looks if self.hierarchy else ()
 
     @property
+    def anchors(self) -> dict[tuple[str, int], str]:
+        """Ids of the cards of volumes, by series and volume; of several, the last list's."""
+        return {
+            (pick.series_id, pick.volume): f"{shelf.anchor}-{pick.place}"
+            for shelf in self.shelves
+            for pick in shelf.picks
+        }
+
+    @property
     def n_pictures(self) -> float:
         """Pictures on the page, those of references and contested labels counting PART each."""
         return len(self.picks) + PART * (len(self.references) + len(self.looks))
@@ -102,7 +118,8 @@ class Content:
         """The whole page as text; `note` stands below its title."""
         bank = self.learned.model.references if self.learned else None
         hq = frozenset(bank.hq_names) if bank else frozenset[str]()
-        part, models = self.hierarchy, [one.model for one in (self.hierarchy, self.learned) if one]
+        part, number = self.hierarchy, self.hysnet
+        models = [one.model for one in (part, self.learned, number) if one]
         sections = [
             overview(self.summary),
             scores(self.summary),
@@ -113,6 +130,7 @@ class Content:
             judges_section(self.judges) if self.judges else None,
             hierarchy_section(part) if part else None,
             model_section(self.learned) if self.learned else None,
+            hysnet_section(number, self.anchors) if number else None,
             failures(self.summary),
             provenance(self.summary, models),
             questions(self.summary.methods, has_labels=self.raters is not None),
@@ -168,12 +186,15 @@ def gather_content(results: Path, section: ReportSection) -> Content:
     """All that the tables say, and what lies on disk of labels and learned methods."""
     with connected(results) as connection:
         summary = summarise(connection, results)
-        shelves = pick_shelves(connection, summary, section)
+        hysnet = gather_hysnet(connection, results, summary)
+        shelves = pick_shelves(connection, summary, section, hysnet)
         judges = gather_judges(connection, summary)
         learned, places = gather_simclr(connection, results, summary, judges)
         hierarchy = gather_hierarchy(connection, results, summary)
     raters = read_raters(results)
-    return Content(section.title, summary, shelves, judges, learned, places, hierarchy, raters)
+    return Content(
+        section.title, summary, shelves, judges, learned, places, hierarchy, hysnet, raters
+    )
 
 
 def gather_judges(connection: DuckDBPyConnection, summary: Summary) -> Judges | None:
@@ -214,14 +235,30 @@ def gather_hierarchy(
     return HierarchyPart(model, reach, gather_slice_maps(connection), second_look)
 
 
+def gather_hysnet(
+    connection: DuckDBPyConnection, results: Path, summary: Summary
+) -> HysnetPart | None:
+    """All about HyS-Net; None where it has not predicted."""
+    named = summary.methods.get(HYSNET)
+    if named is None:
+        return None
+    model = read_hysnet_model(results, named)
+    return HysnetPart(model, gather_predictions(connection, model))
+
+
 def pick_shelves(
-    connection: DuckDBPyConnection, summary: Summary, section: ReportSection
+    connection: DuckDBPyConnection,
+    summary: Summary,
+    section: ReportSection,
+    hysnet: HysnetPart | None,
 ) -> list[Shelf]:
-    """The lists of pictures; the second is only there where a learned method has rated."""
+    """The lists of pictures; the second is only there where a learned method has rated, the last
+    where HyS-Net has predicted what is measured, too."""
     has_references, fail_below = SIMCLR in summary.methods, summary.thresholds[0]
     checked: Sequence[Pick] = ()
     if summary.raters and fail_below is not None:
         checked = pick_checked(connection, min(MAX_CHECKED, section.worst), fail_below)
+    gaps = hysnet.predictions.gaps[: min(MAX_GAPS, section.worst)] if hysnet else ()
     return [
         Shelf("worst", "Lowest scores",
               "The lowest-scoring volume of each of the lowest-scoring series.",
@@ -232,6 +269,9 @@ def pick_shelves(
         Shelf("random", "Drawn at random",
               "Measured volumes of any rating, to see what usual looks like.",
               pick_random(connection, section.random, section.seed), False),
+        Shelf("gaps", "Predicted otherwise than measured",
+              f"Of these {HYSNET_NAME} predicts another number than was measured: the number, the "
+              "image or the network is odd.", pick_gaps(connection, gaps), False),
     ]  # fmt: skip
 
 

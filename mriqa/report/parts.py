@@ -73,6 +73,11 @@ def signed(value: float | None, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def signed_rounded(value: float) -> str:
+    """Three significant digits with a sign."""
+    return f"{'−' if value < 0 else '+'}{rounded(abs(value))}"
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
     """`0.310`; a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")

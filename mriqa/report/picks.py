@@ -1,7 +1,7 @@
 """Which volumes are shown as pictures, and which of their metrics stand out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -15,6 +15,7 @@ from mriqa.report.likeness import COLUMNS as LIKENESS_COLUMNS
 from mriqa.report.likeness import Likeness
 from mriqa.report.networks import COLUMNS as NETWORKS_COLUMNS
 from mriqa.report.networks import Networks
+from mriqa.report.predictions import Gap
 
 WORST_METRICS = 3
 DROPOUT = "body_slice_dropout"
@@ -41,7 +42,8 @@ class Pick:
     """A volume to be shown; `place` counts from 1 in its list.
 
     `darkest_slice` lacks most signal against its neighbours; None where slices were not measured.
-    `likeness` is None where SimCLR has not rated it, `networks` where the hierarchy has not.
+    `likeness` is None where SimCLR has not rated it, `networks` where the hierarchy has not, `gap`
+    where it is not shown for HyS-Net's prediction.
     """
 
     place: int
@@ -61,6 +63,7 @@ class Pick:
     oddities: tuple[Oddity, ...] = ()
     darkest_slice: int | None = None
     networks: Networks | None = None
+    gap: Gap | None = None
 
     @property
     def telling_slice(self) -> int | None:
@@ -125,6 +128,22 @@ def pick_random(connection: duckdb.DuckDBPyConnection, count: int, seed: int) ->
         [seed, count],
     )
     return _picks(connection, rows)
+
+
+def pick_gaps(connection: duckdb.DuckDBPyConnection, gaps: Sequence[Gap]) -> list[Pick]:
+    """The volumes of `gaps`, in their order."""
+    rows = records(
+        connection,
+        f"""
+        SELECT {_columns(connection)} FROM volumes
+        SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS series_id, unnest(?::INTEGER[]) AS volume)
+          USING (series_id, volume)
+        """,  # noqa: S608
+        [[one.series_id for one in gaps], [one.volume for one in gaps]],
+    )
+    found = {(row["series_id"], row["volume"]): row for row in rows}
+    picks = _picks(connection, [found[one.key] for one in gaps])
+    return [replace(pick, gap=gap) for pick, gap in zip(picks, gaps, strict=True)]
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> str:

@@ -1,9 +1,13 @@
-"""3-D convolutions whose gradients are right on a CPU.
+"""Convolutions whose gradients are right on a CPU.
 
 oneDNN's gradient of the weights is wrong for some short images: it gives, or adds to, memory that
 nobody has written, and writes beyond its own. Measured with torch 2.13 (CPU with avx512_bf16):
 kernels of 3 at 2 slices, and at one row or column with stride 2, in bfloat16; kernels of 7, stride
-2, at 5 to 7 slices in float32, at 1 and 3 to 7 in bfloat16. 2-D convolutions are not affected.
+2, at 5 to 7 slices in float32, at 1 and 3 to 7 in bfloat16.
+
+2-D convolutions are affected where their kernel is 1, their stride 2 and their channels few (4, 8
+or 12; not 16): at 80 pixels and more the process dies of a heap that was written over, in float32
+and in bfloat16.
 """
 
 from itertools import starmap
@@ -16,6 +20,8 @@ from torch import Tensor, nn
 AVOIDED = {3: (range(2, 3), range(1, 2), range(1, 2)), 7: (range(1, 8),) * 3}
 """By the kernel's size: lengths of an image along z, y, x that are avoided."""
 NOTHING = (range(0),) * 3
+BLOCK = 16
+"""Channels that oneDNN takes at a time; multiples of it are not affected."""
 
 
 class ShallowConv3d(nn.Conv3d):
@@ -46,12 +52,33 @@ def _missing(size: int, avoided: range) -> int:
     return avoided.stop - size if size in avoided else 0
 
 
+class ThinnedConv2d(nn.Conv2d):
+    """nn.Conv2d with a kernel of 1 and without padding, which first drops the pixels that its
+    stride passes over."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As nn.Conv2d."""
+        rows, columns = self.stride
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        kept = x[..., ::rows, ::columns].contiguous(memory_format=layout)
+        return F.conv2d(kept, self.weight, self.bias)
+
+
 def trust_gradients(module: nn.Module) -> nn.Module:
-    """Make every nn.Conv3d in `module` a ShallowConv3d, in place; parameters and names stay.
+    """Make every nn.Conv3d in `module` a ShallowConv3d, and every nn.Conv2d of few channels with a
+    kernel of 1 and a stride a ThinnedConv2d, in place; parameters and names stay.
 
     Returns `module`.
     """
     for one in module.modules():
         if type(one) is nn.Conv3d:
             one.__class__ = ShallowConv3d
+        elif type(one) is nn.Conv2d and _is_narrow(one):
+            one.__class__ = ThinnedConv2d
     return module
+
+
+def _is_narrow(one: nn.Conv2d) -> bool:
+    is_plain = one.kernel_size == (1, 1) and one.padding == (0, 0) and one.groups == 1
+    return is_plain and one.stride != (1, 1) and one.in_channels % BLOCK != 0

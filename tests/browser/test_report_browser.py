@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import synthetic_hysnet as hysnet
 import synthetic_learned as learned
 import synthetic_tables as synthetic
 from PIL import Image
@@ -282,3 +283,53 @@ def test_a_reference_can_be_enlarged(chromium, learned_probe):
     (x, y, width, height), inner_width, inner_height = json.loads(found)
     assert (x, y) == (0, 0)
     assert (width, height) == (inner_width, inner_height)
+
+
+HYSNET_PROBE = """
+window.addEventListener("load", () => {
+  const style = (e) => { const s = getComputedStyle(e); return [s.stroke, s.fill, s.strokeWidth]; };
+  const inside = (svg) => {
+    const [x, y, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    return [...svg.querySelectorAll("text, .mark, .spread")].every((e) => {
+      const box = e.getBBox();
+      return box.x >= x && box.y >= y && box.x + box.width <= width && box.y + box.height <= height;
+    });
+  };
+  const note = document.createElement("pre");
+  note.id = "probe";
+  note.textContent = JSON.stringify({
+    charts: [...document.querySelectorAll("svg.scatter")].map((svg) => [
+      inside(svg), [...svg.querySelectorAll(".mark")].map(style)]),
+    links: [...document.querySelectorAll('#hysnet a[href^="#gaps-"]')].map(
+      (a) => !!document.querySelector(a.hash + " img")),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  });
+  document.body.append(note);
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def hysnet_page(tmp_path_factory):
+    """Of a cohort of which HyS-Net has predicted a number."""
+    folder = tmp_path_factory.mktemp("hysnet")
+    rows = synthetic.make_rows(80, per_shard=40)
+    hysnet.write_hysnet(folder, rows)
+    synthetic.write_stores(folder, rows)
+    return write_report(folder, ReportSection(title="Cohort", worst=4, random=1))
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_predictions_are_drawn_inside_their_charts(chromium, hysnet_page, tmp_path, width):
+    probe = with_probe(hysnet_page, tmp_path / "page.html", HYSNET_PROBE)
+    found, console = answer(chromium, probe, f"--window-size={width},900")
+    assert console == []
+    assert found["overflow"] <= 0
+    unseen, seen = found["charts"]
+    assert unseen[0]
+    assert seen[0]
+    assert (len(unseen[1]), len(seen[1])) == (3, 1)
+    looks = {tuple(one) for one in (*unseen[1], *seen[1])}
+    assert len(looks) == 4, "kinds can be told apart"
+    assert all(stroke != "none" and fill == "none" for stroke, fill, _ in looks)
+    assert found["links"] == [True] * 4

@@ -45,6 +45,7 @@ def test_the_model_says_what_it_was_made_of(measured, model):
     config, numbers = folder.config, folder.metrics
     assert (config["method"], config["target"]) == ("hysnet", "body_snr_tissue")
     assert config["contrasts"] == ["T1w"]
+    assert config["from_table"] is False
     assert config["scale"]["sd"] > 0
     assert config["parts"] == {"sides": [16, 32, 32], "steps": [8, 16, 16]}
     rows = pq.read_table(measured.results / "cohort.parquet").to_pylist()
@@ -154,6 +155,7 @@ def test_a_table_of_ones_own_is_learned_and_names_the_model(measured, model, tmp
     section = LEARNING.model_copy(update={"target": target, "epochs": 0.5})
     made = measured.train(section)
     assert made.name != model.name
+    assert read_model(made).config["from_table"] is True
     measured.rate(made)
     for row in measured.said().values():
         assert row["hysnet_snr_total"] == row["hysnet_prediction"]
@@ -186,6 +188,35 @@ def test_another_cohorts_model_predicts_here(measured, model, tmp_path):
 def test_another_id_than_that_of_the_settings_is_refused(measured, model):
     with pytest.raises(UserError, match=f"give {model.name}"):
         training_module.train(measured.results, "hysnet-0123456789ab", LEARNING, TRAINING)
+
+
+@pytest.mark.slow
+def test_two_workers_under_ray_make_the_model_of_one(measured, model):
+    """A folder that predicts, and the same numbers but for the order of sums."""
+    section = LEARNING.model_copy(update={"seed": 1, "learning_rate": 1e-4})
+    run_folder = measured.results / "training" / "hysnet" / measured.identity(section)
+    two = TRAINING.model_copy(update={"workers": 2, "launcher": "ray"})
+    made = measured.train(section, two)
+    found = read_model(made)
+    assert made.name == run_folder.name
+    measured.rate(made)
+    said = {key: row["hysnet_prediction"] for key, row in measured.said().items()}
+    assert (run_folder / "ray").is_dir()
+    for folder in (made, run_folder):
+        shutil.rmtree(folder)
+    alone = read_model(measured.train(section))
+    assert alone.config == found.config
+    for name, weights in alone.weights.items():
+        torch.testing.assert_close(found.weights[name], weights, rtol=1e-3, atol=5e-4)
+    for split in ("validation", "test"):
+        assert found.metrics[f"{split}_n"] == alone.metrics[f"{split}_n"] > 0
+    measured.rate(made)
+    spread = alone.config["scale"]["sd"]
+    for key, row in measured.said().items():
+        assert said[key] == pytest.approx(row["hysnet_prediction"], abs=0.02 * spread)
+    assert sum(value is not None for value in said.values()) > 20
+    shutil.rmtree(made)
+    measured.rate(model)
 
 
 def test_slices_are_learned_too(measured, model):

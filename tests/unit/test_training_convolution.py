@@ -1,10 +1,10 @@
-"""3-D convolutions of few slices: right gradients, whatever happens to be in memory."""
+"""Convolutions of few slices or channels: right gradients, whatever happens to be in memory."""
 
 import pytest
 import torch
 from torch import nn
 
-from mriqa.training.convolution import ShallowConv3d, trust_gradients
+from mriqa.training.convolution import ShallowConv3d, ThinnedConv2d, trust_gradients
 from mriqa.training.encoders import make_encoder
 from mriqa.training.loop import channels_last
 
@@ -51,6 +51,35 @@ def test_gradients_of_few_slices_are_those_of_float64(kernel, stride, inputs, sh
             assert found.shape == right.shape
             size = float(right.abs().max())
             torch.testing.assert_close(found.double(), right, rtol=0, atol=tolerance * size)
+
+
+@pytest.mark.parametrize("layout", ["first", "last"])
+@pytest.mark.parametrize(("channels", "side"), [(4, 80), (8, 80), (8, 81), (12, 128)])
+def test_gradients_of_few_channels_are_those_of_float64(channels, side, layout):
+    """oneDNN's own end the process."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(channels, 2 * channels, 1, 2, bias=False)
+    reference = nn.Conv2d(channels, 2 * channels, 1, 2, bias=False).double()
+    reference.load_state_dict(plain.state_dict())
+    (ours,) = trust_gradients(nn.Sequential(plain))
+    assert type(ours) is ThinnedConv2d
+    x = torch.randn(2, channels, side, side)
+    expected = results(reference, x.double())
+    if layout == "last":
+        ours.weight.data, x = channels_last(ours.weight.data), channels_last(x)
+    for autocast, tolerance in [(False, 1e-5), (True, 0.03)] * 3:
+        found = results(ours, x, autocast)
+        for one, right in zip(found, expected, strict=True):
+            torch.testing.assert_close(
+                one.double(), right, rtol=0, atol=tolerance * float(right.abs().max())
+            )
+        assert found[0].is_contiguous(memory_format=torch.channels_last) == (layout == "last")
+
+
+def test_encoders_of_usual_width_keep_their_convolutions():
+    for width, narrow in ((1.0, False), (0.25, False), (0.125, True)):
+        found = {type(one) for one in make_encoder("resnet18", 2, seed=0, width=width).modules()}
+        assert (ThinnedConv2d in found) == narrow
 
 
 def test_results_keep_their_layout():

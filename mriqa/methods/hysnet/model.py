@@ -22,7 +22,10 @@ METHOD = "hysnet"
 
 @dataclass(frozen=True)
 class About:
-    """What a model says of itself without its network: light, and enough where it is not used."""
+    """What a model says of itself without its network: light, and enough where it is not used.
+
+    `from_table`: the target is a column of a table of one's own, not a metric.
+    """
 
     model_id: str
     target: str
@@ -31,6 +34,7 @@ class About:
     scale: TargetScale
     precision: str
     section: HysnetLearningSection
+    from_table: bool
 
     @property
     def config(self) -> dict[str, Any]:
@@ -39,6 +43,7 @@ class About:
             "method": METHOD,
             "learning": self.section.identity.model_dump(mode="json"),
             "target": self.target,
+            "from_table": self.from_table,
             "contrasts": list(self.contrasts),
             "parts": asdict(self.parts),  # type: ignore[call-overload]  # both kinds are dataclasses
             "scale": asdict(self.scale),
@@ -65,6 +70,7 @@ def read_about(folder: Path) -> About:
             TargetScale.from_json(config["scale"]),
             str(config["precision"]),
             HysnetLearningSection.model_validate(config["learning"]),
+            bool(config.get("from_table", False)),  # not in models of before
         )
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from mriqa.config import HysnetLearningSection, RatingSection, TrainingSection, section_json
 from mriqa.errors import UserError
 from mriqa.methods.hysnet.assess import assess
@@ -54,8 +57,8 @@ def train(
     module = make_net(settings.net, settings.seed)
     module.load_state_dict(trained.weights)
     about = _about(model_id, settings, lessons, scale, job)
-    percentile = settings.patches.upper_percentile
-    held_out = assess(predictor_of(module, about, job.device), lessons.held_out, percentile)
+    torch.set_num_threads(training.threads)  # where cores are shared, more wait for one another
+    held_out = _tried(module, about, lessons, job)
     metrics = {
         "steps": trained.step,
         "n_volumes": len(lessons.train),
@@ -68,6 +71,11 @@ def train(
         folder, module, about, metrics, Origin(model_id, data, settings.seed, FORMAT_VERSION)
     )
     return folder
+
+
+def _tried(module: nn.Module, about: About, lessons: Lessons, job: Job) -> dict[str, Any]:
+    percentile = about.section.patches.upper_percentile
+    return assess(predictor_of(module, about, job.device), lessons.held_out, percentile)
 
 
 def check_id(
@@ -105,4 +113,5 @@ def _about(
         scale,
         job.settings.precision,
         settings,
+        settings.target.table is not None,
     )
