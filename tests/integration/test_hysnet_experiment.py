@@ -55,6 +55,12 @@ def made(tmp_path_factory):
     other = Cohort(away, [{"subject": "away", "contrast": "T1w", "path": path}])
     other.measure()
     publish_tables(other.results, RATING)
+    publish_tables(cohort.results, RATING)
+    truth = [
+        f"t_sub-{row['subject']}_{row['contrast']},{'noise' if int(row['subject']) > 19 else 'none'},1"
+        for row in rows
+    ]
+    (folder / "truth.csv").write_text("\n".join(["series_id,family,severity", *truth]))
     run_experiments(config(cohort), SECTION, threads=1)
     return cohort
 
@@ -71,7 +77,10 @@ def config(cohort):
             "split": SPLIT,
         },
         "hysnet": {"learning": LEARNED.model_dump(mode="json")},
-        "evaluation": {"elsewhere": str(cohort.folder / "away" / "results")},
+        "evaluation": {
+            "elsewhere": str(cohort.folder / "away" / "results"),
+            "truth": str(cohort.folder / "truth.csv"),
+        },
         "training": {"device": "cpu", "precision": "float32", "checkpoint_every": 5},
     }
     path.write_text(json.dumps(content))
@@ -146,6 +155,15 @@ def test_planes_show_every_held_volume_of_all_contents(made):
         assert len(one["points"]) == len(one["contrasts"]) == len(one["targets"])
         assert set(one["contrasts"]) == {"T1w", "T2w"}
         assert 0 <= one["between"] <= 1
+
+
+def test_artifacts_stand_apart(made):
+    families = found(made)["families"]
+    assert [(one["head"], one["family"]) for one in families] == [
+        ("plain", "none"), ("plain", "noise"), ("hyper", "none"), ("hyper", "noise"),
+    ]  # fmt: skip
+    ground = read_ground(config(made), LEARNED)
+    assert families[0]["n"] + families[1]["n"] == len(ground.held)
 
 
 def test_noise_is_added_to_the_other_cohorts_volume(made):

@@ -88,11 +88,16 @@ def read_ground(config: Config, learning: HysnetLearningSection) -> Ground:
 
 
 def families_of(config: Config, held: Sequence[Held]) -> list[str | None]:
-    """The artifact of each held volume by `evaluation.truth` (`none`: clean); None: not known."""
+    """The artifact of each held volume by `evaluation.truth` (`none`: clean); None: not known.
+
+    Raises UserError if the truth is of other series.
+    """
     truth = config.evaluation.truth
     if truth is None:
         return [None] * len(held)
     rows = rated_volumes(config.results, truth, MEASURED)
+    if rows.empty:
+        raise UserError(f"evaluation.truth: {truth} names no volume of {config.results}")
     keys = zip(rows["series_id"], rows["volume"].astype(int), strict=True)
     known = dict(zip(keys, rows["true_family"], strict=True))
     return [known.get((one.example.series_id, one.example.volume)) for one in held]
