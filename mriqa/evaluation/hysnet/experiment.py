@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mriqa.config import Config, HysnetLearningSection, TrainingSection, load_config
 from mriqa.evaluation.about import about_run
 from mriqa.evaluation.hysnet.brisque_rater import brisque_said
@@ -114,6 +116,7 @@ def run_experiments(
     learning = config.hysnet.learning
     ground = read_ground(config, learning)
     exam = exam_of(ground.held, section.bootstraps, section.seed)
+    torch.set_num_threads(threads)  # of what predicts; training sets its own
     training = config.training
     if training.launcher == "plain":
         training = training.model_copy(update={"threads": threads})
