@@ -19,6 +19,7 @@ from mriqa.methods.hysnet.predicting import Predictor
 from mriqa.methods.hysnet.target import Floats
 from mriqa.methods.hysnet.volumes import Example, open_volumes, say
 from mriqa.methods.hysnet.weights_plane import weights_plane
+from mriqa.progress import track
 
 Mix = tuple[str, ...]
 """Contrasts that a network learns."""
@@ -97,7 +98,7 @@ def plane_record(
     plane's variance that lies between contents (0: they are mixed, 1: each is one point)."""
     is_hyper = what == HYPER
     rows, kept = [], []
-    for one in held:
+    for one in track(held, len(held), f"experiment: plane, {what}", "volumes"):
         try:
             volumes = open_volumes([one.example], percentile)
             rows.append((predictor.weights if is_hyper else predictor.features)(volumes, 0))
