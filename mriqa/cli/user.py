@@ -28,6 +28,17 @@ def add_verbs(verbs: Verbs) -> None:
     labels.add_argument("config", type=Path, help="of an indexed cohort")
     labels.set_defaults(verb=_labels)
 
+    _add_demo_data(verbs)
+    config = verbs.add_parser("config", help="print the default configuration with its comments")
+    config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
+    config.set_defaults(verb=_config)
+
+    docs = verbs.add_parser("docs", help="write the generated documents")
+    docs.add_argument("root", type=Path, nargs="?", default=Path(), help="the project's folder")
+    docs.set_defaults(verb=_docs)
+
+
+def _add_demo_data(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")
     demo.add_argument("out", type=Path)
     demo.add_argument("--seed", type=int, default=0)
@@ -39,14 +50,6 @@ def add_verbs(verbs: Verbs) -> None:
         help="instead: heads and abdomens with all grades of noise, for `experiment hysnet`",
     )  # fmt: skip
     demo.set_defaults(verb=_demo_data)
-
-    config = verbs.add_parser("config", help="print the default configuration with its comments")
-    config.add_argument("--check", type=Path, metavar="CONFIG", help="check this file instead")
-    config.set_defaults(verb=_config)
-
-    docs = verbs.add_parser("docs", help="write the generated documents")
-    docs.add_argument("root", type=Path, nargs="?", default=Path(), help="the project's folder")
-    docs.set_defaults(verb=_docs)
 
 
 def _run(parsed: argparse.Namespace) -> None:
