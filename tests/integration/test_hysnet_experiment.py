@@ -56,9 +56,10 @@ def made(tmp_path_factory):
     other.measure()
     publish_tables(other.results, RATING)
     publish_tables(cohort.results, RATING)
+    families = ["noise" if int(row["subject"]) > 19 else "none" for row in rows]
     truth = [
-        f"t_sub-{row['subject']}_{row['contrast']},{'noise' if int(row['subject']) > 19 else 'none'},1"
-        for row in rows
+        f"t_sub-{row['subject']}_{row['contrast']},{family},1"
+        for row, family in zip(rows, families, strict=True)
     ]
     (folder / "truth.csv").write_text("\n".join(["series_id,family,severity", *truth]))
     run_experiments(config(cohort), SECTION, threads=1)
