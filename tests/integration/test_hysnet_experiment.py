@@ -1,6 +1,7 @@
 """`mriqa experiment hysnet` on a tiny cohort, with noise added to the volumes of another one."""
 
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -232,12 +233,61 @@ def test_what_no_network_needs_any_more_is_forgotten(made):
 
 
 def test_too_few_volumes_are_named(made):
-    learning = LEARNED.model_copy(update={"contrasts": ("dwi",)})
-    with pytest.raises(UserError, match=r"0 volumes of training subjects \(dwi\)"):
-        read_ground(config(made), learning)
+    learning = LEARNED.model_copy(update={"contrasts": ("T1w",)})
+    target = learning.target.model_copy(update={"column": "snr_total"})
+    with pytest.raises(UserError, match=r"0 volumes of training subjects \(T1w\) have a snr_total"):
+        read_ground(config(made), learning.model_copy(update={"target": target}))
 
 
 def test_contrasts_must_be_named_where_they_differ(made):
     learning = LEARNED.model_copy(update={"contrasts": ()})
     with pytest.raises(UserError, match=r"the cohort has T1w, T2w; name one"):
         read_ground(config(made), learning)
+
+
+def test_without_a_run_it_is_said_what_to_do(made, tmp_path):
+    nowhere = config(made).model_copy(update={"results": tmp_path})
+    with pytest.raises(UserError, match=r"no finished run there; run `mriqa run CONFIG` first"):
+        read_ground(nowhere, LEARNED)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fails where anything is trained or predicted."""
+
+    def fail(*_):
+        raise AssertionError("work was begun")
+
+    for name in ("launch", "predictions"):
+        monkeypatch.setattr(networks, name, fail)
+    monkeypatch.setattr("mriqa.evaluation.hysnet.experiment.predictions", fail)
+
+
+@pytest.mark.parametrize(
+    ("shift", "told"),
+    [
+        ({"contrasts": ["T1w", "T3w"]}, r"shift.contrasts .*'T3w' is no contrast .* has T1w, T2w"),
+        ({"contrasts": ["T1w", "T2w"], "target": "snr"}, r"shift.target .*'snr' is no metric"),
+        (
+            {"contrasts": ["T1w", "T2w"], "target": "snr_total"},
+            r"0 volumes of training subjects \(T1w\) .* see shift.contrasts",
+        ),
+    ],
+)
+def test_a_shift_that_cannot_be_is_refused_before_any_work(made, untrained, shift, told):
+    content = SECTION.model_dump(mode="json") | {"shift": shift}
+    with pytest.raises(UserError, match=told):
+        run_experiments(config(made), HysnetExperiments.model_validate(content), threads=1)
+
+
+def test_another_cohort_without_tables_is_refused_before_any_work(made, untrained, tmp_path):
+    own = config(made)
+    evaluation = own.evaluation.model_copy(update={"elsewhere": tmp_path})
+    with pytest.raises(UserError, match=r"evaluation.elsewhere: .* holds no tables"):
+        run_experiments(own.model_copy(update={"evaluation": evaluation}), SECTION, threads=1)
+
+
+def test_without_opencv_brisque_is_refused_before_any_work(made, untrained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(UserError, match=r"pip install 'mriqa\[compare\]'"):
+        run_experiments(config(made), SECTION, threads=1, part="comparators")

@@ -8,7 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mriqa.errors import SeriesError, UserError
-from mriqa.evaluation.hysnet.comparators.brisque import FEATURES, fit_brisque, volume_features
+from mriqa.evaluation.hysnet.comparators.brisque import (
+    FEATURES,
+    check_opencv,
+    fit_brisque,
+    volume_features,
+)
 from mriqa.evaluation.hysnet.ground import Ground
 from mriqa.files import write_parquet
 from mriqa.methods.hysnet.patches import normalised
@@ -20,12 +25,21 @@ PERCENTILE = 99.9
 
 
 def brisque_said(ground: Ground, path: Path, seed: int) -> Floats:
-    """Predictions of the held volumes (n), NaN of what has no features; `path` keeps features."""
+    """Predictions of the held volumes (n), NaN of what has no features; `path` keeps features.
+
+    Raises UserError if OpenCV is not there, or no volume to learn from has features.
+    """
+    check_opencv()  # or it would be each volume's fault
     learnt = ground.learnt
     held = [one.example for one in ground.held]
     features = _features([*learnt, *held], path)
     own, others = features[: len(learnt)], features[len(learnt) :]
     usable = np.isfinite(own).all(axis=1)
+    if not usable.any():
+        raise UserError(
+            f"BRISQUE: none of {len(learnt)} volumes to learn from has features; see the lines "
+            "above, or leave it out of `comparators`"
+        )
     targets = np.array([one.target for one in learnt], np.float64)
     groups = np.array([ground.subjects[one.series_id] for one in learnt])
     rater = fit_brisque(own[usable], targets[usable], groups[usable].tolist(), seed)

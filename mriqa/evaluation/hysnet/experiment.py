@@ -15,18 +15,16 @@ from typing import Any
 
 import torch
 
-from mriqa.config import Config, HysnetLearningSection, TrainingSection, load_config
+from mriqa.config import Config, TrainingSection, load_config
 from mriqa.evaluation.about import about_run
 from mriqa.evaluation.hysnet.brisque_rater import brisque_said
 from mriqa.evaluation.hysnet.figures import (
-    Exam,
     Record,
     agreement,
-    exam_of,
     family_records,
     margin,
 )
-from mriqa.evaluation.hysnet.ground import Ground, experiments_folder, families_of, read_ground
+from mriqa.evaluation.hysnet.ground import Ground, experiments_folder
 from mriqa.evaluation.hysnet.markdown import written
 from mriqa.evaluation.hysnet.networks import (
     HYPER,
@@ -43,13 +41,13 @@ from mriqa.evaluation.hysnet.networks import (
 from mriqa.evaluation.hysnet.noise import graded_volumes, noise_records
 from mriqa.evaluation.hysnet.plots import plot_all
 from mriqa.evaluation.hysnet.settings import HysnetExperiments
+from mriqa.evaluation.hysnet.setup import ABLATION, ALL, COMPARATORS, Setup, prepare
 from mriqa.evaluation.hysnet.shift import (
     learnt_of,
     mixes,
     plan_shift,
     plane_record,
     shift_exams,
-    shift_learning,
     shift_records,
 )
 from mriqa.evaluation.hysnet.summary import check_targets
@@ -60,8 +58,6 @@ from mriqa.methods.hysnet.target import Floats
 from mriqa.methods.hysnet.volumes import Example, say
 
 FORMAT_VERSION = 1
-ABLATION, COMPARATORS, ALL = "ablation", "comparators", "all"
-PARTS = (ALL, ABLATION, COMPARATORS)
 
 
 @dataclass
@@ -113,28 +109,31 @@ def run_experiments(
     Raises UserError if the run is not finished, or has too few volumes with the target.
     """
     started = time.monotonic()
-    learning = config.hysnet.learning
-    ground = read_ground(config, learning)
-    exam = exam_of(ground.held, section.bootstraps, section.seed)
-    torch.set_num_threads(threads)  # of what predicts; training sets its own
-    training = config.training
-    if training.launcher == "plain":
-        training = training.model_copy(update={"threads": threads})
-    bench = _Bench(experiments_folder(config.results), training, learning.patches.upper_percentile)
+    setup = prepare(config, section, part)
+    bench = _bench(config, threads)
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         **about_run(threads),
         "part": part,
         "settings": section.model_dump(mode="json"),
-        "learning": learning.identity.model_dump(mode="json"),
-        "counts": _counts(ground),
-        **_results(config, section, ground, exam, bench, part),
+        "learning": config.hysnet.learning.identity.model_dump(mode="json"),
+        "counts": _counts(setup.ground),
+        **_results(setup, bench, part),
     }
     content["targets"] = check_targets(content)
     content["minutes"] = round((time.monotonic() - started) / 60, 1)
     if part == ALL:
         bench.forget_others()
     return _write(config.results / "experiments", content, part)
+
+
+def _bench(config: Config, threads: int) -> _Bench:
+    torch.set_num_threads(threads)  # of what predicts; training sets its own
+    training = config.training
+    if training.launcher == "plain":
+        training = training.model_copy(update={"threads": threads})
+    percentile = config.hysnet.learning.patches.upper_percentile
+    return _Bench(experiments_folder(config.results), training, percentile)
 
 
 def experiment(
@@ -158,42 +157,36 @@ def _counts(ground: Ground) -> dict[str, int]:
     }
 
 
-def _results(
-    config: Config, section: HysnetExperiments, ground: Ground, exam: Exam, bench: _Bench, part: str
-) -> dict[str, Any]:
-    base = config.hysnet.learning
-    found: dict[str, Any] = {
+def _results(setup: Setup, bench: _Bench, part: str) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {
         name: []
         for name in ("ablation", "margins", "families", "comparators", "shift", "planes", "noise")
     }
     if part != COMPARATORS:
-        found |= _ablation(base, section, ground, exam, bench)
-        found["families"] = _families(config, section, ground, exam, bench)
-        found["noise"] = _noise(config, section, ground, bench)
-        found |= _shift(config, section, bench)
+        found |= _ablation(setup, bench)
+        found["families"] = _families(setup, bench)
+        found["noise"] = _noise(setup, bench)
+        found |= _shift(setup, bench)
     if part != ABLATION:
-        found["comparators"] = _comparators(base, section, ground, exam, bench)
+        found["comparators"] = _comparators(setup, bench)
     return found
 
 
-def _ablation(
-    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, exam: Exam,
-    bench: _Bench,
-) -> dict[str, list[Record]]:  # fmt: skip
+def _ablation(setup: Setup, bench: _Bench) -> dict[str, list[Record]]:
     said: dict[tuple[str, int, str], list[Floats]] = {}
-    for plan in plan_ablation(base, section):
+    for plan in plan_ablation(setup.config.hysnet.learning, setup.section):
         net = plan.learning.net
         key = net.backbone, net.dimensions, plan.head
-        said.setdefault(key, []).append(bench.said(plan, ground, ground.learnt))
+        said.setdefault(key, []).append(bench.said(plan, setup.ground, setup.ground.learnt))
     records = [
-        {"backbone": backbone, "dimensions": dimensions, "head": head, **agreement(own, exam)}
+        {"backbone": backbone, "dimensions": dimensions, "head": head, **agreement(own, setup.exam)}
         for (backbone, dimensions, head), own in said.items()
     ]
     margins = [
         {
             "backbone": backbone,
             "dimensions": dimensions,
-            **margin(own, said[backbone, dimensions, PLAIN], exam),
+            **margin(own, said[backbone, dimensions, PLAIN], setup.exam),
         }
         for (backbone, dimensions, head), own in said.items()
         if head == HYPER
@@ -201,48 +194,44 @@ def _ablation(
     return {"ablation": records, "margins": margins}
 
 
-def _families(
-    config: Config, section: HysnetExperiments, ground: Ground, exam: Exam, bench: _Bench
-) -> list[Record]:
+def _main_said(setup: Setup, bench: _Bench, head: str) -> list[Floats]:
+    """Predictions of the main pair's networks with this head, a seed each."""
+    plans = main_pair(setup.config.hysnet.learning, setup.section)
+    ground = setup.ground
+    return [bench.said(one, ground, ground.learnt) for one in plans if one.head == head]
+
+
+def _families(setup: Setup, bench: _Bench) -> list[Record]:
     """Of the main pair, where there is a truth."""
-    families = families_of(config, ground.held)
-    plans = main_pair(config.hysnet.learning, section)
     return [
         {"head": head, **record}
         for head in (PLAIN, HYPER)
-        for record in family_records(
-            [bench.said(one, ground, ground.learnt) for one in plans if one.head == head],
-            exam, families,
-        )
-    ]  # fmt: skip
+        for record in family_records(_main_said(setup, bench, head), setup.exam, setup.families)
+    ]
 
 
-def _comparators(
-    base: HysnetLearningSection, section: HysnetExperiments, ground: Ground, exam: Exam,
-    bench: _Bench,
-) -> list[Record]:  # fmt: skip
-    main = [one for one in main_pair(base, section) if one.head == HYPER]
-    said = {"hysnet": [bench.said(one, ground, ground.learnt) for one in main]}
+def _comparators(setup: Setup, bench: _Bench) -> list[Record]:
+    section, ground = setup.section, setup.ground
+    said = {"hysnet": _main_said(setup, bench, HYPER)}
     if "brisque" in section.comparators:
         path = bench.folder / "predicted" / "brisque.parquet"
         said["brisque"] = [brisque_said(ground, path, section.seed)]
         bench.used.add(path.stem)
-    for plan in plan_comparators(base, section):
+    for plan in plan_comparators(setup.config.hysnet.learning, section):
         said.setdefault(str(plan.comparator), []).append(bench.said(plan, ground, ground.learnt))
-    return [{"name": name, **agreement(own, exam)} for name, own in said.items()]
+    return [{"name": name, **agreement(own, setup.exam)} for name, own in said.items()]
 
 
-def _shift(config: Config, section: HysnetExperiments, bench: _Bench) -> dict[str, list[Record]]:
-    if not mixes(section):
+def _shift(setup: Setup, bench: _Bench) -> dict[str, list[Record]]:
+    section, ground = setup.section, setup.shift
+    if ground is None:
         return {}
-    base = config.hysnet.learning
-    ground = read_ground(config, shift_learning(base, section))
     exams = shift_exams(ground, section)
     found: dict[str, list[Record]] = {"shift": [], "planes": []}
     for mix in mixes(section):
         learnt = learnt_of(ground, mix)
         said: dict[str, list[Floats]] = {PLAIN: [], HYPER: []}
-        for plan in plan_shift(base, section, mix):
+        for plan in plan_shift(setup.config.hysnet.learning, section, mix):
             said[plan.head].append(bench.said(plan, ground, learnt))
             if len(mix) > 1 and plan.seed == section.seed:
                 predictor = bench.predictor(plan, learnt)
@@ -253,18 +242,16 @@ def _shift(config: Config, section: HysnetExperiments, bench: _Bench) -> dict[st
     return found
 
 
-def _noise(
-    config: Config, section: HysnetExperiments, ground: Ground, bench: _Bench
-) -> list[Record]:
+def _noise(setup: Setup, bench: _Bench) -> list[Record]:
     """By the main pair."""
-    results = config.evaluation.elsewhere
+    results, section = setup.config.evaluation.elsewhere, setup.section
     if results is None:
         return []
     networks = [
-        (one.head, one.seed, bench.predictor(one, ground.learnt))
-        for one in main_pair(config.hysnet.learning, section)
+        (one.head, one.seed, bench.predictor(one, setup.ground.learnt))
+        for one in main_pair(setup.config.hysnet.learning, section)
     ]
-    volumes = graded_volumes(results, section.elsewhere, bench.percentile, section.seed)
+    volumes = graded_volumes(results, setup.elsewhere, bench.percentile, section.seed)
     return noise_records(volumes, networks)
 
 

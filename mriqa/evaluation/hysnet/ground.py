@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mriqa.cohort.manifest import read_cohort
 from mriqa.config import Config, HysnetLearningSection
 from mriqa.errors import UserError
 from mriqa.evaluation.scans import MEASURED, rated_volumes
-from mriqa.files import readable
 from mriqa.methods.hysnet.gather import examples_of
 from mriqa.methods.hysnet.volumes import Example
 
@@ -49,29 +49,21 @@ def experiments_folder(results: Path) -> Path:
     return results / "experiments" / "hysnet"
 
 
-def read_ground(config: Config, learning: HysnetLearningSection) -> Ground:
+@dataclass(frozen=True)
+class Keys:
+    """What a user calls the settings that decide whose volumes these are."""
+
+    contrasts: str = "hysnet.learning.contrasts"
+    target: str = "hysnet.learning.target"
+
+
+def read_ground(config: Config, learning: HysnetLearningSection, keys: Keys = Keys()) -> Ground:
     """What `mriqa run` has left in `config.results` of the contrasts and sites of `learning`.
 
-    Raises UserError if contrasts are not named and differ, or if there are too few volumes.
+    Raises UserError if contrasts are not named and differ, or are not there, or if there are too
+    few volumes.
     """
-    path = config.results / "cohort.parquet"
-    with readable(path):
-        rows = read_cohort(path).select(list(COLUMNS)).to_pylist()
-    usable = [
-        row
-        for row in rows
-        if row["excluded_by"] is None
-        and row["error_code"] is None
-        and (not learning.contrasts or row["contrast"] in learning.contrasts)
-        and (not learning.sites or row["site"] in learning.sites)
-    ]
-    contrasts = sorted({str(row["contrast"]) for row in usable})
-    if not learning.contrasts and len(contrasts) > 1:
-        raise UserError(
-            f"hysnet.learning.contrasts: the cohort has {', '.join(contrasts)}; name one: the same "
-            "number means other things in other anatomies"
-        )
-    by_id = {row["series_id"]: row for row in usable}
+    by_id = _usable(config.results, learning, keys)
     found = examples_of(config.results, by_id, learning) if by_id else []
     learnt = [one for one in found if by_id[one.series_id]["split"] == TRAIN]
     subjects, contrast_of = (
@@ -83,8 +75,40 @@ def read_ground(config: Config, learning: HysnetLearningSection) -> Ground:
         for one in found
         if by_id[one.series_id]["split"] != TRAIN
     ]
-    _check(learnt, held, learning)
-    return Ground(learnt, held, subjects, contrast_of)
+    ground = Ground(learnt, held, subjects, contrast_of)
+    for contrast in learning.contrasts or ground.contrasts or ("any contrast",):
+        _check(ground, contrast, learning.target.column, keys)
+    return ground
+
+
+def _usable(
+    results: Path, learning: HysnetLearningSection, keys: Keys
+) -> dict[str, dict[str, Any]]:
+    """The cohort's rows by series."""
+    path = results / "cohort.parquet"
+    if not path.is_file():
+        raise UserError(f"{results}: no finished run there; run `mriqa run CONFIG` first")
+    rows = [
+        row
+        for row in read_cohort(path).select(list(COLUMNS)).to_pylist()
+        if row["excluded_by"] is None
+        and row["error_code"] is None
+        and (not learning.sites or row["site"] in learning.sites)
+    ]
+    there = sorted({str(row["contrast"]) for row in rows})
+    if not learning.contrasts and len(there) > 1:
+        raise UserError(
+            f"{keys.contrasts}: the cohort has {', '.join(there)}; name one: the same number means "
+            "other things in other anatomies"
+        )
+    for contrast in learning.contrasts:
+        if contrast not in there:
+            raise UserError(
+                f"{keys.contrasts}: {contrast!r} is no contrast of the cohort; it has "
+                f"{', '.join(there)}"
+            )
+    wanted = learning.contrasts or there
+    return {row["series_id"]: row for row in rows if row["contrast"] in wanted}
 
 
 def families_of(config: Config, held: Sequence[Held]) -> list[str | None]:
@@ -103,12 +127,13 @@ def families_of(config: Config, held: Sequence[Held]) -> list[str | None]:
     return [known.get((one.example.series_id, one.example.volume)) for one in held]
 
 
-def _check(learnt: Sequence[Example], held: Sequence[Held], own: HysnetLearningSection) -> None:
-    for side, count in (("training", len(learnt)), ("validation and test", len(held))):
+def _check(ground: Ground, contrast: str, column: str, keys: Keys) -> None:
+    learnt = sum(ground.contrast_of[one.series_id] == contrast for one in ground.learnt)
+    held = sum(one.contrast == contrast for one in ground.held)
+    for side, count in (("training", learnt), ("validation and test", held)):
         if count < LEAST:
-            what = ", ".join(own.contrasts) or "any contrast"
             raise UserError(
-                f"experiment hysnet: {count} volumes of {side} subjects ({what}) have a "
-                f"{own.target.column}; {LEAST} are needed. See cohort.split, "
-                "hysnet.learning.contrasts and hysnet.learning.target"
+                f"experiment hysnet: {count} volumes of {side} subjects ({contrast}) have a "
+                f"{column}; {LEAST} are needed: take more subjects, divide them otherwise "
+                f"(cohort.split), or see {keys.contrasts} and {keys.target}"
             )

@@ -35,13 +35,16 @@ class Graded:
     uppers: tuple[float, ...]
 
 
-def graded_volumes(
-    results: Path, own: ElsewhereSection, percentile: float, seed: int
-) -> Iterator[Graded]:
-    """The volumes of another cohort's finished run, one at a time.
+def scans_elsewhere(results: Path, own: ElsewhereSection, seed: int) -> list[Scan]:
+    """The volumes of another cohort's finished run that noise will be added to.
 
-    What cannot be read is left out with a line. Raises UserError if the run has none.
+    Raises UserError if there are none.
     """
+    if not (results / "tables" / "volumes.parquet").is_file():
+        raise UserError(
+            f"evaluation.elsewhere: {results} holds no tables; it must be the results folder of a "
+            "finished `mriqa run`"
+        )
     rows = rated_volumes(results, None, MEASURED)
     rows = rows[rows["contrast"].isin(own.contrasts)]
     if rows.empty:
@@ -51,8 +54,18 @@ def graded_volumes(
         )
     scans = [scan_of(row) for row in rows.to_dict("records")]
     scans.sort(key=lambda one: fixed_number(seed, "elsewhere", one.series_id, one.volume))
+    return scans[: own.most]
+
+
+def graded_volumes(
+    results: Path, scans: Sequence[Scan], percentile: float, seed: int
+) -> Iterator[Graded]:
+    """The `scans` of `results`, each with noise, one at a time.
+
+    What cannot be read is left out with a line.
+    """
     stores = Stores(results)
-    for scan in track(scans[: own.most], min(own.most, len(scans)), "experiment: add noise"):
+    for scan in track(scans, len(scans), "experiment: add noise", "volumes"):
         try:
             yield _graded(scan, stores, percentile, seed)
         except SeriesError as error:

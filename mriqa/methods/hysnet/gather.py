@@ -13,7 +13,7 @@ from mriqa.methods.hysnet.target_sources import (
     COLUMN,
     TableTargets,
     Volume,
-    metric_names,
+    check_metric,
     read_table_targets,
     volume_values,
 )
@@ -79,11 +79,8 @@ def examples_of(results: Path, series: Series, section: HysnetLearningSection) -
     table = None
     if target.table is not None:
         table = read_table_targets(target.table, target.column, results / "cohort.parquet")
-    elif target.column not in metric_names():
-        raise UserError(
-            f"{COLUMN}: {target.column!r} is no metric of volumes; run `mriqa index CONFIG`, which "
-            "names those that are"
-        )
+    else:
+        check_metric(target.column)
     by_shard = defaultdict(set)
     for series_id, row in series.items():
         by_shard[row["shard"]].add(series_id)

@@ -60,6 +60,15 @@ def metric_names() -> tuple[str, ...]:
     return tuple(one.name for one in VOLUME_COLUMNS if one.kind == "float64")
 
 
+def check_metric(column: str, key: str = COLUMN) -> None:
+    """Raise UserError if `column` is no metric of volumes; the user calls the setting `key`."""
+    if column not in (names := metric_names()):
+        raise UserError(
+            f"{key}: {column!r} is no metric of volumes; allowed: {', '.join(names)}; for a number "
+            f"of your own name its table, too ({TABLE})"
+        )
+
+
 def is_of_brains(column: str) -> bool:
     """Whether a metric is one of MRIQC's, which are of brains only."""
     from mriqa.metrics.brain import BRAIN_COLUMNS
@@ -78,11 +87,7 @@ def check_target(
     if target.table is not None:
         read_table_targets(target.table, target.column, results / "cohort.parquet")
         return
-    if target.column not in (names := metric_names()):
-        raise UserError(
-            f"{COLUMN}: {target.column!r} is no metric of volumes; allowed: {', '.join(names)}; "
-            f"for a number of your own name its table, too ({TABLE})"
-        )
+    check_metric(target.column)
     if is_of_brains(target.column) and (not brains or set(section.contrasts) - set(brains)):
         asked = ", ".join(section.contrasts) or "not set"
         raise UserError(

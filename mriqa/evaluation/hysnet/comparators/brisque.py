@@ -119,6 +119,11 @@ def _opencv() -> Callable[[Image], Any]:
         ) from None
 
 
+def check_opencv() -> None:
+    """Raise UserError if OpenCV is not there."""
+    _opencv()
+
+
 @dataclass(frozen=True)
 class Brisque:
     """A fitted regression; `mean` and `sd` are those of the targets that it learned from."""
