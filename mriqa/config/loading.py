@@ -35,17 +35,32 @@ class _Loader(yaml.SafeLoader):
 
 def load_config(path: Path) -> Config:
     """Read and check a YAML configuration; raises ConfigError naming key, value and rule."""
+    return check_config(_read(path, "configuration"), str(path))
+
+
+def load_settings(model: type[SectionT], path: Path) -> SectionT:
+    """A YAML file whose keys are those of `model`; an empty one gives the defaults.
+
+    Raises ConfigError naming key, value and rule.
+    """
+    raw = _read(path, "settings")
+    if raw is not None and not isinstance(raw, dict):
+        allowed = ", ".join(model.model_fields)
+        raise ConfigError(f"{path}: expected keys, got {raw!r}; allowed: {allowed}")
+    return _validated(model, raw or {}, str(path))
+
+
+def _read(path: Path, what: str) -> Any:
     try:
         # _Loader is a SafeLoader
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file") from None
+        raise ConfigError(f"{path}: no such {what} file") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: a folder; a configuration is a YAML file") from None
+        raise ConfigError(f"{path}: a folder; a {what} file is YAML") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         text = str(error).replace('in "<unicode string>", ', "")
         raise ConfigError(f"{path}: cannot be read as YAML: {text}") from error
-    return check_config(raw, str(path))
 
 
 def check_config(raw: Any, where: str) -> Config:
