@@ -32,13 +32,14 @@ def _add_metrics(verbs: Verbs) -> None:
     metrics = verbs.add_parser("metrics", help="measure one NIfTI")
     metrics.add_argument("image", type=Path)
     metrics.add_argument(
-        "--contrast", choices=("t1w", "t2w"), help="a brain of this weighting: MRIQC's metrics, too"
-    )
+        "--contrast", type=str.lower, choices=("t1w", "t2w"),
+        help="a brain of this weighting: MRIQC's metrics, too",
+    )  # fmt: skip
     metrics.add_argument("--mask", type=Path, help="your own brain mask, on the image's grid")
     metrics.add_argument(
         "--probseg", type=Path, nargs=3, metavar=("CSF", "GM", "WM"), help="your own tissue maps"
     )
-    metrics.add_argument("--volume", type=int, default=0, help="of a 4D image; from 0")
+    metrics.add_argument("--volume", type=int, help="of a 4D image; default: 0, the first")
     metrics.add_argument("--json", action="store_true", help="instead of a table")
     metrics.set_defaults(verb=_metrics)
 

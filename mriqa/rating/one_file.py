@@ -1,5 +1,6 @@
 """The metrics of one file, as a run would measure it: the verb `mriqa metrics`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,17 @@ WEIGHTINGS: dict[str | None, Contrast] = {"t1w": "T1w", "t2w": "T2w"}
 
 
 def measure_file(
-    path: Path, weighting: Contrast | None = None, paths: MapPaths | None = None, *, volume: int = 0
+    path: Path,
+    weighting: Contrast | None = None,
+    paths: MapPaths | None = None,
+    *,
+    volume: int | None = None,
 ) -> dict[str, Any]:
     """The metrics of a NIfTI's volume by the names of the tables' columns.
 
-    Those of brains only where `weighting` says that it is one; `paths` are the user's mask and
-    tissue maps of it. Raises SeriesError if the file cannot be measured, UserError if mask or maps
+    Without a `volume` it is the first, and a line on stderr says so if there are others. Those of
+    brains only where `weighting` says that it is one; `paths` are the user's mask and tissue maps
+    of it. Raises SeriesError if the file cannot be measured, UserError if mask or maps
     cannot be used.
     """
     header, image = _read(path, volume)
@@ -73,10 +79,15 @@ def as_table(values: dict[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _read(path: Path, volume: int) -> tuple[NiftiHeader, NDArray[np.float32]]:
+def _read(path: Path, volume: int | None) -> tuple[NiftiHeader, NDArray[np.float32]]:
     """Header and one volume as (1, k, j, i); what is not finite is NaN."""
     with open_nifti(path) as source:
         header = source.header
+        if volume is None:
+            volume = 0
+            if header.n_volumes > 1:
+                last = header.n_volumes - 1
+                sys.stderr.write(f"{path}: has volumes 0 to {last}; these are of volume 0\n")
         if not 0 <= volume < header.n_volumes:
             raise UserError(f"{path}: has volumes 0 to {header.n_volumes - 1}, no volume {volume}")
         raw = np.empty((1, *header.shape_ijk[::-1]), header.dtype)
