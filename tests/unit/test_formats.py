@@ -13,7 +13,7 @@ from mriqa.rating import score
 
 KNOWN = {
     "convert": (1, "778112bec9dc"),
-    "score": (4, "4297e1de18ca"),
+    "score": (5, "31a82da75834"),
     "simclr": (4, "faa5f44142c9"),
     "hysnet": (1, "3f66d914aa0a"),
 }

@@ -39,7 +39,8 @@ def write_run(results, strata, families=None, breath=None):
             person = {"sex": "F", "height_cm": 170.0, "weight_kg": None, "metrics_score": 0.9}
             tables += [
                 {"series_id": name, "subject": subject, "volume": volume, "status": "ok",
-                 "stratum": stratum, "split": split, "shard": 0, "run_id": "r", **person}
+                 "stratum": stratum, "contrast": "c", "split": split, "shard": 0, "run_id": "r",
+                 **person}
                 for volume in range(3)
             ]  # fmt: skip
             family = (families or {}).get(name, "none")

@@ -148,7 +148,7 @@ def test_rules_are_short_and_call_one_verb() -> None:
     assert set(verbs) == {
         "index_cohort", "convert_shard", "score_shard", "train_method", "propose_references",
         "build_bank", "rate_shard", "merge_scores", "write_report", "evaluate_ratings",
-        "experiment_method",
+        "experiment_method", "ablation",
     }  # fmt: skip
     for name, lines in rules():
         assert len(lines) <= 25, name
