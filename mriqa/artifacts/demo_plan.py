@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mriqa.artifacts import Artifact, Family, draw
+from mriqa.artifacts.families import Acquisition
 from mriqa.artifacts.phantom.brain import (
-    BRAIN_SHAPE,
-    BRAIN_SPACING_MM,
     N_B0,
     N_DIRECTIONS,
     DiffusionScan,
+    brain_grid,
     draw_diffusion_scan,
 )
 from mriqa.artifacts.phantom.canvas import Grid, generator
@@ -79,6 +79,18 @@ class Fault:
     severity: float
     seed: int
 
+    def on(self, grid: Grid, acquisition: Acquisition, *, keep_zeros: bool = False) -> Artifact:
+        """The artifact of a volume on `grid`."""
+        return draw(
+            self.family,
+            self.severity,
+            grid.shape,
+            grid.spacing_mm,
+            self.seed,
+            acquisition=acquisition,
+            keep_zeros=keep_zeros,
+        )
+
 
 @dataclass(frozen=True)
 class AbdomenSeries:
@@ -100,14 +112,10 @@ class AbdomenSeries:
         """The artifact of a degraded series."""
         if self.fault is None:
             return None
-        return draw(
-            self.fault.family,
-            self.fault.severity,
-            self.grid.shape,
-            self.grid.spacing_mm,
-            self.fault.seed,
+        return self.fault.on(
+            self.grid,
             # Dixon is a 3D sequence, but many poses in 3D take seconds a volume: in-plane ones do.
-            acquisition="3d" if self.fault.family is Family.JUMP else "2d",
+            "3d" if self.fault.family is Family.JUMP else "2d",
             # What folds in is signal: no provider masks it.
             keep_zeros=self.scan.masked and self.fault.family is not Family.WRAP,
         )
@@ -127,16 +135,7 @@ class DiffusionSeries:
     def artifact(self, volume: int) -> Artifact | None:
         """The artifact of a degraded volume."""
         fault = self.faults[volume]
-        if fault is None:
-            return None
-        return draw(
-            fault.family,
-            fault.severity,
-            BRAIN_SHAPE,
-            BRAIN_SPACING_MM,
-            fault.seed,
-            acquisition="2d",
-        )
+        return None if fault is None else fault.on(brain_grid(), "2d")
 
 
 @dataclass(frozen=True)
@@ -153,16 +152,7 @@ class HeadSeries:
     @property
     def artifact(self) -> Artifact | None:
         """The artifact of a degraded series."""
-        if self.fault is None:
-            return None
-        return draw(
-            self.fault.family,
-            self.fault.severity,
-            HEAD_GRID.shape,
-            HEAD_GRID.spacing_mm,
-            self.fault.seed,
-            acquisition="2d",
-        )
+        return None if self.fault is None else self.fault.on(HEAD_GRID, "2d")
 
 
 BadKind = Literal[

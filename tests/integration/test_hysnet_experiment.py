@@ -16,7 +16,7 @@ from mriqa.config import CohortSection, load_config
 from mriqa.errors import UserError
 from mriqa.evaluation.hysnet import networks
 from mriqa.evaluation.hysnet.experiment import run_experiments
-from mriqa.evaluation.hysnet.ground import read_ground
+from mriqa.evaluation.hysnet.ground import kept_as, read_ground
 from mriqa.evaluation.hysnet.settings import HysnetExperiments
 from mriqa.rating.publish import publish_tables
 
@@ -96,7 +96,7 @@ def found(cohort, name="hysnet"):
 def test_every_number_is_that_of_the_predictions_that_were_kept(made):
     ground = read_ground(config(made), LEARNED)
     target = [one.example.target for one in ground.held]
-    keys = [f"{one.example.series_id} {one.example.volume}" for one in ground.held]
+    keys = [kept_as(one.example) for one in ground.held]
     records = found(made)["ablation"]
     assert [(one["head"], one["n_seeds"]) for one in records] == [("plain", 2), ("hyper", 2)]
     folder = made.results / "experiments" / "hysnet" / "predicted"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from mriqa.config import HysnetLearningSection
 from mriqa.evaluation.auc import resample
+from mriqa.evaluation.hysnet import networks
 from mriqa.evaluation.hysnet.figures import (
     agreement,
     exam_of,
@@ -21,11 +23,12 @@ from mriqa.evaluation.hysnet.figures import (
     srocc,
 )
 from mriqa.evaluation.hysnet.ground import Held
-from mriqa.evaluation.hysnet.networks import plan_ablation, plan_comparators
+from mriqa.evaluation.hysnet.networks import plan_ablation, plan_comparators, predictions
 from mriqa.evaluation.hysnet.noise import upper_of
 from mriqa.evaluation.hysnet.settings import HysnetExperiments
 from mriqa.evaluation.hysnet.shift import between, mixes, plan_shift
 from mriqa.evaluation.hysnet.summary import check_targets
+from mriqa.methods.hysnet.target import VolumePrediction
 from mriqa.methods.hysnet.volumes import Example
 
 LEARNING = HysnetLearningSection(contrasts=("T1w",))
@@ -190,3 +193,21 @@ def test_what_was_asked_for_stands_beside_what_was_found():
     # a volume of which nothing can be said is no success
     assert check_targets(content(0.9, 0.01, [-1.0, None]))[-1]["met"] is None
     assert len(check_targets(content(0.9, 0.01, []))) == 3
+
+
+def test_a_volume_whose_file_was_replaced_is_predicted_anew(tmp_path, monkeypatch):
+    asked = []
+
+    class Fake:
+        def predict(self, volumes, _number):
+            asked.append(volumes)
+            return VolumePrediction(float(len(asked)), None, 1)
+
+    monkeypatch.setattr(networks, "open_volumes", lambda some, _percentile: some[0].series_id)
+    path, before = tmp_path / "kept.parquet", held([1, 2, 3])
+    assert predictions(Fake, before, path, 99.9).tolist() == [1, 2, 3]
+    assert predictions(Fake, before, path, 99.9).tolist() == [1, 2, 3]
+    # the target of another content is another one; nothing else tells it here
+    assert predictions(Fake, held([1, 2.5, 3]), path, 99.9).tolist() == [1, 4, 3]
+    assert asked == ["s0", "s1", "s2", "s1"]
+    assert pq.read_table(path).num_rows == 3  # nothing is kept of what is there no more

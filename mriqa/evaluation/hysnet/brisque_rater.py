@@ -14,17 +14,15 @@ from mriqa.evaluation.hysnet.comparators.brisque import (
     fit_brisque,
     volume_features,
 )
-from mriqa.evaluation.hysnet.ground import Ground
+from mriqa.evaluation.hysnet.ground import Ground, kept_as
 from mriqa.files import write_parquet
 from mriqa.methods.hysnet.patches import normalised
 from mriqa.methods.hysnet.target import Floats
 from mriqa.methods.hysnet.volumes import Example, open_volumes, say
 from mriqa.progress import track
 
-PERCENTILE = 99.9
 
-
-def brisque_said(ground: Ground, path: Path, seed: int) -> Floats:
+def brisque_said(ground: Ground, path: Path, seed: int, percentile: float) -> Floats:
     """Predictions of the held volumes (n), NaN of what has no features; `path` keeps features.
 
     Raises UserError if OpenCV is not there, or no volume to learn from has features.
@@ -32,7 +30,7 @@ def brisque_said(ground: Ground, path: Path, seed: int) -> Floats:
     check_opencv()  # or it would be each volume's fault
     learnt = ground.learnt
     held = [one.example for one in ground.held]
-    features = _features([*learnt, *held], path)
+    features = _features([*learnt, *held], path, percentile)
     own, others = features[: len(learnt)], features[len(learnt) :]
     usable = np.isfinite(own).all(axis=1)
     if not usable.any():
@@ -49,13 +47,13 @@ def brisque_said(ground: Ground, path: Path, seed: int) -> Floats:
     return said
 
 
-def _features(examples: Sequence[Example], path: Path) -> Floats:
+def _features(examples: Sequence[Example], path: Path, percentile: float) -> Floats:
     """Of each example a row (n, FEATURES); NaN where there is too little to look at."""
-    keys = [f"{one.series_id} {one.volume}" for one in examples]
+    keys = [f"{kept_as(one)} {percentile:g}" for one in examples]
     known = _kept(path)
-    missing = [one for one, key in zip(examples, keys, strict=True) if key not in known]
-    for one in track(missing, len(missing), "experiment: BRISQUE", "volumes"):
-        known[f"{one.series_id} {one.volume}"] = _of_volume(one)
+    missing = {key: one for one, key in zip(examples, keys, strict=True) if key not in known}
+    for key, one in track(missing.items(), len(missing), "experiment: BRISQUE", "volumes"):
+        known[key] = _of_volume(one, percentile)
     if missing:
         rows = {key: known[key] for key in dict.fromkeys(keys)}
         columns = {"key": list(rows), "features": [one.tolist() for one in rows.values()]}
@@ -63,9 +61,9 @@ def _features(examples: Sequence[Example], path: Path) -> Floats:
     return np.array([known[key] for key in keys]).reshape(-1, FEATURES)
 
 
-def _of_volume(one: Example) -> Floats:
+def _of_volume(one: Example, percentile: float) -> Floats:
     try:
-        volumes = open_volumes([one], PERCENTILE)
+        volumes = open_volumes([one], percentile)
         whole = volumes.content(0, (slice(0, volumes.shape(0)[0]), slice(None), slice(None)))
         return volume_features(normalised(whole, volumes.upper(0), 1.0))
     except (SeriesError, UserError) as error:

@@ -35,7 +35,6 @@ from mriqa.evaluation.hysnet.networks import (
     plan_ablation,
     plan_comparators,
     predictions,
-    spread_out,
     trained,
 )
 from mriqa.evaluation.hysnet.noise import graded_volumes, noise_records
@@ -77,11 +76,8 @@ class _Bench:
     def said(self, plan: NetPlan, ground: Ground, learnt: Sequence[Example]) -> Floats:
         """Predictions of all held volumes (n); NaN of what cannot be predicted."""
         path = self.folder / "predicted" / f"{identify(plan, learnt)}.parquet"
-        found = predictions(
-            lambda: self.predictor(plan, learnt), ground.held, path, self.percentile
-        )
         self.used.add(path.stem)
-        return spread_out(found, len(ground.held))
+        return predictions(lambda: self.predictor(plan, learnt), ground.held, path, self.percentile)
 
     def forget_others(self) -> None:
         """Remove what no network of this run needs: it may be of people who have withdrawn."""
@@ -215,7 +211,7 @@ def _comparators(setup: Setup, bench: _Bench) -> list[Record]:
     said = {"hysnet": _main_said(setup, bench, HYPER)}
     if "brisque" in section.comparators:
         path = bench.folder / "predicted" / "brisque.parquet"
-        said["brisque"] = [brisque_said(ground, path, section.seed)]
+        said["brisque"] = [brisque_said(ground, path, section.seed, bench.percentile)]
         bench.used.add(path.stem)
     for plan in plan_comparators(setup.config.hysnet.learning, section):
         said.setdefault(str(plan.comparator), []).append(bench.said(plan, ground, ground.learnt))

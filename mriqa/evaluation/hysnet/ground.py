@@ -44,6 +44,11 @@ class Ground:
         return tuple(sorted({one.contrast for one in self.held}))
 
 
+def kept_as(one: Example) -> str:
+    """What is kept of a volume stands under this. A file that was replaced has another target."""
+    return f"{one.series_id} {one.volume} {one.target!r}"
+
+
 def experiments_folder(results: Path) -> Path:
     """What the experiments make for themselves."""
     return results / "experiments" / "hysnet"

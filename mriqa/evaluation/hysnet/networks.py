@@ -21,7 +21,7 @@ from torch import nn
 
 from mriqa.config import HysnetLearningSection, TrainingSection
 from mriqa.errors import SeriesError, UserError
-from mriqa.evaluation.hysnet.ground import Held
+from mriqa.evaluation.hysnet.ground import Held, kept_as
 from mriqa.evaluation.hysnet.settings import Comparator, HysnetExperiments
 from mriqa.files import write_parquet
 from mriqa.methods.hysnet.learning import make_job, make_task
@@ -64,16 +64,6 @@ class NetPlan:
         what = self.comparator or f"{net.backbone} {net.dimensions}D {self.head}"
         of = "+".join(self.learning.contrasts)
         return f"{what}{f' on {of}' if of else ''}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Of the held volumes that can be predicted, `rows` of them: `value` and `spread` (NaN of a
-    single part), in the target's unit."""
-
-    rows: np.ndarray[Any, np.dtype[np.intp]]
-    value: Floats
-    spread: Floats
 
 
 def changed_net(base: HysnetLearningSection, seed: int, **net: Any) -> HysnetLearningSection:
@@ -215,12 +205,12 @@ def _examples_json(examples: Sequence[Example]) -> list[list[Any]]:
 
 def predictions(
     open_predictor: Callable[[], Predictor], held: Sequence[Held], path: Path, percentile: float
-) -> Predictions:
-    """What a network says of `held`; `path` keeps it. What cannot be read is left out.
+) -> Floats:
+    """What a network says of `held` (n), NaN of what cannot be read; `path` keeps it.
 
     The network is opened, or trained, only if something is asked for that is not kept.
     """
-    keys = [f"{one.example.series_id} {one.example.volume}" for one in held]
+    keys = [kept_as(one.example) for one in held]
     known = _kept(path)
     missing = [row for row, key in enumerate(keys) if key not in known]
     predictor = open_predictor() if missing else None
@@ -228,29 +218,17 @@ def predictions(
         one = held[row].example
         assert predictor is not None
         try:
-            found = predictor.predict(open_volumes([one], percentile), 0)
-            known[keys[row]] = found.value, np.nan if found.spread is None else found.spread
+            known[keys[row]] = predictor.predict(open_volumes([one], percentile), 0).value
         except (SeriesError, UserError) as error:
             say(f"experiment: {one.series_id}, volume {one.volume}, is not tried: {error}")
     if missing:
-        value, spread = zip(*known.values(), strict=True)
-        columns = {"key": list(known), "value": list(value), "spread": list(spread)}
-        write_parquet(path, pa.table(columns))
-    rows = np.array([row for row, key in enumerate(keys) if key in known], np.intp)
-    both = np.array([known[keys[row]] for row in rows.tolist()], np.float64).reshape(-1, 2)
-    return Predictions(rows, both[:, 0], both[:, 1])
+        kept = {key: known[key] for key in keys if key in known}
+        write_parquet(path, pa.table({"key": list(kept), "value": list(kept.values())}))
+    return np.array([known.get(key, np.nan) for key in keys], np.float64)
 
 
-def spread_out(found: Predictions, count: int) -> Floats:
-    """The predicted values at their rows among `count` volumes; NaN of all others."""
-    values = np.full(count, np.nan)
-    values[found.rows] = found.value
-    return values
-
-
-def _kept(path: Path) -> dict[str, tuple[float, float]]:
+def _kept(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
-    table = pq.read_table(path).to_pydict()
-    pairs = zip(table["value"], table["spread"], strict=True)
-    return dict(zip(table["key"], pairs, strict=True))
+    table = pq.read_table(path, columns=["key", "value"]).to_pydict()
+    return dict(zip(table["key"], table["value"], strict=True))
