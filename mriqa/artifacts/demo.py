@@ -12,38 +12,31 @@ Every file is complete or absent, so an interrupted run is finished by the next 
 import json
 import multiprocessing
 import os
-import re
-import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mriqa.artifacts.demo_folder import FORMAT_VERSION, only_writer, prepare, read_object
 from mriqa.artifacts.demo_labels import labels_tsv
-from mriqa.artifacts.demo_names import MAPS, file_names
+from mriqa.artifacts.demo_names import file_names
 from mriqa.artifacts.demo_plan import BadSeries, DemoPlan, DemoSeries, plan_demo
 from mriqa.artifacts.demo_real import NIBABEL, RENAL, fetch_real
 from mriqa.artifacts.demo_tables import (
     PARTICIPANT_COLUMNS,
     README,
-    dataset_description,
     participants_tsv,
     truth_tsv,
 )
 from mriqa.errors import UserError
-from mriqa.files import TEMPORARY_MARK, write_bytes, write_json, write_text
-from mriqa.processes import lock_at_once
+from mriqa.files import write_bytes, write_json, write_text
 from mriqa.progress import track
 
-FORMAT_VERSION = 1
-"""Raised whenever the same seed gives other bytes: older demo data are then made again."""
 INLINE_SERIES = 6
 """So few series are rendered faster here than by processes that must start first."""
-SUBJECT_FOLDER = re.compile(r"sub-[1-9][0-9]{3,}")
 
 
 @dataclass(frozen=True)
@@ -80,10 +73,10 @@ def make_demo(out: Path, *, seed: int, subjects: int, download: bool) -> DemoSum
     check_asked(seed, subjects)
     plan = plan_demo(seed, subjects)
     asked = {"format_version": FORMAT_VERSION, "seed": seed, "subjects": subjects}
-    stamp = _read_json(out / "demo.json")
+    stamp = read_object(out / "demo.json")
     if _is_done(out, plan, asked, stamp, download):
         return summary_of(out, plan, int(stamp["real_volumes"]), 0, stamp.get("note"))
-    with only_writer(out):
+    with only_writer(out, plan):
         return _write_demo(out, plan, asked, download)
 
 
@@ -142,33 +135,6 @@ def _lacks(bids: Path, series: DemoSeries) -> bool:
     return not all((bids / name).is_file() for name in file_names(series))
 
 
-def prepare(bids: Path, plan: DemoPlan) -> None:
-    """Make `bids` a folder in which every file that is there is one of this plan."""
-    description = dataset_description(plan.seed, FORMAT_VERSION, plan.name)
-    marker = bids / "dataset_description.json"
-    if bids.is_dir() and any(bids.iterdir()):
-        there = _read_json(marker)
-        if there.get("Name") != description["Name"]:
-            raise UserError(
-                f"{bids}: not empty and not the {plan.name} cohort of mriqa; choose another folder"
-            )
-        if there != description:
-            shutil.rmtree(bids)
-        else:
-            _remove_leftovers(bids, {series.subject for series in plan.series})
-    if not marker.exists():
-        write_json(marker, description)
-
-
-def _remove_leftovers(bids: Path, subjects: set[str]) -> None:
-    """Remove subjects of a bigger cohort, and temporary files of a killed run."""
-    for folder in (*bids.iterdir(), *(bids / MAPS).glob("*")):
-        if SUBJECT_FOLDER.fullmatch(folder.name) and folder.name[4:] not in subjects:
-            shutil.rmtree(folder)
-    for path in bids.rglob(f".*{TEMPORARY_MARK}*"):
-        path.unlink(missing_ok=True)
-
-
 def render(bids: Path, series: Sequence[DemoSeries], workers: int) -> None:
     """Render series in parallel and write their files below `bids`."""
     if workers < 2 or len(series) <= INLINE_SERIES:
@@ -206,24 +172,6 @@ def write_series(bids: Path, series: DemoSeries) -> None:
 
     for name, content in make_files(series).items():
         write_bytes(bids / name, content)
-
-
-@contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".demo.lock").open("w") as handle:
-        if not lock_at_once(handle.fileno()):
-            raise UserError(f"{out}: another `mriqa demo-data` is writing here")
-        yield
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _json_text(content: dict[str, Any]) -> str:

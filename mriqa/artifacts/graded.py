@@ -11,14 +11,8 @@ OUT/graded.json written last: what was asked for is there
 from dataclasses import replace
 from pathlib import Path
 
-from mriqa.artifacts.demo import (
-    DemoSummary,
-    check_asked,
-    only_writer,
-    prepare,
-    summary_of,
-    write_cohort,
-)
+from mriqa.artifacts.demo import DemoSummary, check_asked, summary_of, write_cohort
+from mriqa.artifacts.demo_folder import only_writer, prepare
 from mriqa.artifacts.demo_names import MAPS
 from mriqa.artifacts.demo_plan import (
     DEGRADED_FAMILIES,
@@ -68,7 +62,7 @@ def make_graded(out: Path, *, seed: int, subjects: int) -> DemoSummary:
     """Write the graded cohort below `out`, or what is missing of it; see `make_demo`."""
     check_asked(seed, subjects)
     plan = plan_graded(seed, subjects)
-    with only_writer(out):
+    with only_writer(out, plan):
         stamp = out / "graded.json"
         stamp.unlink(missing_ok=True)
         prepare(out / "bids", plan)

@@ -40,7 +40,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 def _add_demo_data(verbs: Verbs) -> None:
     demo = verbs.add_parser("demo-data", help="write the demo cohort, a BIDS dataset")
-    demo.add_argument("out", type=Path)
+    demo.add_argument("out", type=Path, help="a new folder, or one of this cohort to complete")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--subjects", type=int, default=150)
     kinds = demo.add_mutually_exclusive_group()

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mriqa.artifacts import Artifact, apply, demo
+from mriqa.artifacts import Artifact, apply
 from mriqa.artifacts.demo import make_demo, render
 from mriqa.artifacts.demo_images import clean_abdomen, clean_diffusion
 from mriqa.artifacts.demo_names import stem
@@ -151,18 +151,28 @@ def test_more_subjects_leave_the_first_ones_alone_and_fewer_remove_the_rest(own_
     assert {n: t for n, t in times(own_folder).items() if n.startswith("bids/sub-")} == before
 
 
-def test_another_seed_replaces_the_cohort(own_folder, monkeypatch):
-    monkeypatch.setattr(demo, "render", lambda bids, series, workers: None)
-    summary = make_demo(own_folder, seed=SEED + 1, subjects=1, download=False)
+def test_another_seed_is_refused_and_this_one_left_as_it_is(own_folder):
+    before = times(own_folder)
+    with pytest.raises(UserError, match=f"bids: holds the demo cohort of seed {SEED}; .*another"):
+        make_demo(own_folder, seed=SEED + 1, subjects=1, download=False)
+    assert times(own_folder) == before
+
+
+def test_an_older_format_is_made_again(own_folder, demo_folder):
+    path = own_folder / "bids/dataset_description.json"
+    path.write_text(path.read_text().replace("format 1", "format 0"))
+    (own_folder / "demo.json").unlink()
+    (own_folder / "bids/sub-1001/stale.txt").write_text("of the older format")
+    summary = make_demo(own_folder, seed=SEED, subjects=SUBJECTS, download=False)
     assert summary.written == summary.series
-    assert not (own_folder / "bids/sub-1001").exists()
+    assert digests(own_folder) == digests(demo_folder)
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "bids").mkdir()
     precious = tmp_path / "bids" / "dataset_description.json"
     precious.write_text('{"Name": "My thesis"}')
-    with pytest.raises(UserError, match="not the demo cohort of mriqa"):
+    with pytest.raises(UserError, match=r"bids: holds another dataset \(My thesis\)"):
         make_demo(tmp_path, seed=0, subjects=1, download=False)
     assert precious.read_text() == '{"Name": "My thesis"}'
 

@@ -87,7 +87,7 @@ def test_a_second_call_makes_nothing_and_a_smaller_cohort_forgets(folder, tmp_pa
 
 
 def test_the_demo_is_not_overwritten(folder):
-    with pytest.raises(UserError, match="not the demo cohort of mriqa"):
+    with pytest.raises(UserError, match="graded cohort of seed 2; the demo cohort of seed 0"):
         from mriqa.artifacts.demo import make_demo
 
         make_demo(folder, seed=0, subjects=1, download=False)
