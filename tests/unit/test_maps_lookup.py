@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cohort_trees import add_file
 
 from mriqa.cohort.maps.derivatives import find_derivatives, owners, role_of
 from mriqa.cohort.maps.model import MapFile, MapPaths, paths_of
@@ -85,7 +86,30 @@ def test_the_space_says_of_which_scan(tmp_path, name, expected):
     files = [f"sub-1/anat/sub-1_{name}.nii.gz"]
     found, problems = found_of(tmp_path, files, ["sub-1_T1w", "sub-1_T2w"])
     assert found == ([] if expected is None else [(f"sub-1_{expected}", "mask")])
-    assert len(problems) == (expected is None)
+    is_elsewhere = "space-MNI" in name or "fsnative" in name or "res-" in name
+    assert len(problems) == (expected is None and not is_elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("space-MNI152NLin2009cAsym_desc-brain_mask", "T1w"),
+        ("space-MNIPediatricAsym_cohort-2_res-2_label-CSF_probseg", "T1w"),
+        ("space-fsnative_desc-brain_mask", "T1w"),
+        ("space-T1w_res-2_desc-brain_mask", "T1w"),
+        ("mod-T2w_space-MNI152NLin6Asym_desc-brain_mask", "T2w"),
+        ("desc-brain_mask", None),
+        ("space-T2w_desc-brain_mask", None),
+        ("run-1_desc-brain_mask", None),
+        ("run-1_space-MNI152NLin6Asym_desc-brain_mask", None),
+        ("space-MNI152NLin6Asym_desc-preproc_T1w", None),
+    ],
+)
+def test_what_lies_in_another_space_is_known_to_be_left_aside(tmp_path, name, expected):
+    add_file(tmp_path, f"sub-1/anat/sub-1_{name}.nii.gz")
+    found = find_derivatives(tmp_path, [wanted("sub-1_T1w"), wanted("sub-1_T2w")])
+    of = [one.series_id for one in found.elsewhere]
+    assert of == ([] if expected is None else [f"c_sub-1_{expected}"])
 
 
 def test_where_there_is_no_t1w_it_is_of_the_t2w(tmp_path):

@@ -156,13 +156,53 @@ def test_the_first_source_that_knows_a_series_counts(listed):
     assert [rows[f"demo_sub-00{number}_T1w"]["path"] == mine for number in (1, 2, 6)] == [
         False, True, True]  # fmt: skip
     assert rows["demo_sub-006_T1w"]["size_bytes"] is None
-    assert str(summary).startswith("brain maps of 6 of 6 brains, changed in 2 shards; problems 2")
+    # of two it is known already that their files cannot be used
+    assert str(summary).startswith("brain maps found of 4 of 6 brains, changed in 2 shards; prob")
+    assert summary.n_problems == 2
+
+
+def test_the_counts_say_that_grids_and_values_are_checked_later(listed):
+    """Files that are no masks at all are found, and refused when they are read."""
+    first, second = str(index(listed)).splitlines()
+    assert first.startswith("brain maps found of 5 of 6 brains")
+    assert second.endswith("refused are in the column brain_maps_problem of the table volumes")
+
+
+MNI = "space-MNI152NLin2009cAsym_res-2"
+
+
+def test_maps_in_another_space_alone_are_told_once(listed):
+    for number in (1, 6):
+        for name in ("desc-brain_mask", "label-GM_probseg"):
+            subject = f"sub-{number:03d}"
+            add_file(listed, f"d/{subject}/anat/{subject}_{MNI}_{name}.nii.gz")
+    summary = index(listed)
+    path = listed / f"d/sub-001/anat/sub-001_{MNI}_label-GM_probseg.nii.gz"
+    told = f"3 masks and maps of 2 brains left aside, e.g. {path}: in another space"
+    assert [told in line for line in str(summary).splitlines()] == [False, False, True]
+    (problem,) = pq.read_table(listed / "out/brain_maps/problems.parquet").to_pylist()
+    assert (problem["file"], problem["problem"].startswith(told)) == (str(path), True)
+
+
+def test_maps_in_another_space_beside_the_scans_own_are_usual(listed):
+    """fMRIPrep writes both."""
+    add_file(listed, f"d/sub-001/anat/sub-001_{MNI}_desc-brain_mask.nii.gz")
+    summary = index(listed)
+    assert (summary.elsewhere, summary.n_problems) == (None, 0)
+
+
+def test_where_all_maps_are_in_another_space_that_is_the_reason(listed):
+    for path in (listed / "d").rglob("*_desc-brain_mask.nii.gz"):
+        path.rename(path.with_name(path.name.replace("_desc-", f"_{MNI}_desc-")))
+    summary = index(listed)
+    assert (summary.n_series, summary.n_problems) == (0, 1)
+    assert "5 masks and maps of 5 brains left aside" in summary.elsewhere
 
 
 def test_incomplete_and_ambiguous_maps_are_told(listed):
     add_file(listed, "d/sub-001/anat/sub-001_label-GM_probseg.nii.gz")
     add_file(listed, "d/sub-002/anat/sub-002_space-T1w_desc-brain_mask.nii.gz")
-    index(listed)
+    assert index(listed).n_series == 3
     problems = pq.read_table(listed / "out/brain_maps/problems.parquet")["problem"].to_pylist()
     assert any("no map of csf and of wm beside it" in one for one in problems)
     assert any("2 files are the brain mask" in one for one in problems)

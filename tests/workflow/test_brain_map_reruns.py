@@ -43,7 +43,7 @@ def masked(cohort: Cohort) -> Cohort:
     cohort.edit_config("rating:", SECTIONS)
     before = cohort.mtimes("shards/*", "convert/*", "zarr/**/*")
     output = cohort.run()
-    assert "index: brain maps of 5 of 8 brains" in output
+    assert "index: brain maps found of 5 of 8 brains" in output
     assert stages(output) == {"score", "merge", "report"}
     after = cohort.mtimes("shards/*", "convert/*", "zarr/**/*")
     assert {name for name in changed(before, after) if "indexed-" not in name} == set()

@@ -6,7 +6,8 @@ entities, `space`, `desc`, `label` and `mod` apart, and lies in the scan's own s
 - no `space`, or `space-orig`: the space of the image that it was made of. sMRIPrep's names do not
   say which that was; it is the T1w where there is one, unless `mod` names another suffix.
 - `space-T1w`, `space-T2w`: that of the T1w or T2w scan with these entities.
-- any other (`MNI152NLin2009cAsym`, `fsnative`, ...): another space, or not known to be this one.
+- any other (`MNI152NLin2009cAsym`, `fsnative`, ...), or a `res`: another space or grid, or not
+  known to be this one. These are left aside; where there is nothing better that is said.
 
 A file without `ses` or `run` of a series that has one is an average of several scans: not taken.
 Whether the grid is that of the scan is seen when the file is read.
@@ -28,16 +29,22 @@ from mriqa.errors import UserError
 THREADS = 16
 """Mostly waiting: on a network file system every listing takes a millisecond and more."""
 OF_THE_MAP = frozenset({"space", "desc", "label", "mod"})
+OF_A_SPACE = frozenset({"space", "res", "den", "cohort"})
+"""Entities that say which space and grid it is; `cohort` is that of a paediatric template."""
 TISSUES: dict[str, Role] = {"CSF": "csf", "GM": "gm", "WM": "wm"}
 Key = frozenset[tuple[str, str]]
 
 
 @dataclass(slots=True)
 class FoundMaps:
-    """Files with the series that they belong to, and what could not be used."""
+    """Files with the series that they belong to, and what could not be used.
+
+    `elsewhere`: files of the series that lie in another space, such as a template's.
+    """
 
     files: list[MapFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    elsewhere: list[MapFile] = field(default_factory=list)
 
 
 def find_derivatives(root: Path, wanted: Sequence[Wanted]) -> FoundMaps:
@@ -63,7 +70,7 @@ def find_derivatives(root: Path, wanted: Sequence[Wanted]) -> FoundMaps:
             found.problems.append(listed)
         else:
             _add_files(folder, listed, by_key, found)
-    if not found.files and not found.problems:
+    if not (found.files or found.problems or found.elsewhere):
         text = "no mask or map of any brain of the cohort: looked for sub-*/[ses-*/]anat/sub-*_"
         text += "desc-brain_mask.nii.gz and *_label-{CSF,GM,WM}_probseg.nii.gz"
         found.problems.append(Problem(str(root), text))
@@ -100,11 +107,21 @@ def _add_files(
             continue
         path = os.path.join(folder, name)  # noqa: PTH118 - pathlib is five times as slow here
         of = owners(named[0], by_key.get(_key(named[0]), ()))
-        if len(of) == 1:
+        if not of:
+            found.elsewhere += [
+                MapFile(one.series_id, role, path) for one in _in_own_space(named[0], by_key)
+            ]
+        elif len(of) == 1:
             found.files.append(MapFile(of[0].series_id, role, path))
-        elif of:
+        else:
             text = f"of which series? {' and '.join(one.series_id for one in of)} have its entities"
             found.problems.append(Problem(path, f"{text}; name its files in a table"))
+
+
+def _in_own_space(entities: Entities, by_key: dict[Key, list[Wanted]]) -> list[Wanted]:
+    """Which series a mask or map would be of, were it not for its space; none if it has none."""
+    own = {key: value for key, value in entities.items() if key not in OF_A_SPACE}
+    return [] if own == entities else owners(own, by_key.get(_key(own), ()))
 
 
 def _key(entities: Entities) -> Key:

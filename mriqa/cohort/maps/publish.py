@@ -32,19 +32,33 @@ Tables = dict[str, pa.Table]
 
 @dataclass(frozen=True)
 class MapsSummary:
-    """Of how many brains there are masks or maps, and how many shards are scored anew by them."""
+    """Of how many brains masks or maps were found, and how many shards are scored anew by them.
+
+    Found is not used: headers and voxels are first read by the score jobs. `elsewhere` is a
+    sentence on files in another space that are all that there is of some brains.
+    """
 
     n_series: int
     n_brains: int
     n_problems: int
     shards_changed: int
+    elsewhere: str | None = None
 
     def __str__(self) -> str:
-        """One line."""
-        return (
-            f"brain maps of {self.n_series} of {self.n_brains} brains, "
+        """A line of counts, where refusals will be, and what was left aside."""
+        counts = (
+            f"brain maps found of {self.n_series} of {self.n_brains} brains, "
             f"changed in {self.shards_changed} shards; problems {self.n_problems} ({PROBLEMS})"
         )
+        lines = [counts]
+        if self.n_series:
+            lines.append(
+                "brain maps: grids and values are checked when they are scored; those refused are "
+                "in the column brain_maps_problem of the table volumes"
+            )
+        if self.elsewhere is not None:
+            lines.append(f"brain maps: {self.elsewhere}")
+        return "\n".join(lines)
 
 
 def write_brain_maps(config: Config, results: Path) -> MapsSummary | None:
@@ -63,11 +77,15 @@ def write_brain_maps(config: Config, results: Path) -> MapsSummary | None:
     except UserError:
         _forget_excluded(results, brains)
         raise
-    problems = bounded([*found.problems, *_unusable(found.files)], "brain_maps", "problems")
+    refused = _unusable(found.files)
+    elsewhere = _elsewhere(found)
+    listed = [*found.problems, *(one for some in refused.values() for one in some)]
+    problems = [*elsewhere, *bounded(listed, "brain_maps", "problems")]
     changed = _write_tables(results, _tables(found.files, brains.wanted))
     write_problems(results / PROBLEMS, problems)
-    n_series = len({one.series_id for one in found.files})
-    return MapsSummary(n_series, len(brains.wanted), len(problems), changed)
+    n_series = len({one.series_id for one in found.files} - set(refused))
+    told = elsewhere[0].problem if elsewhere else None
+    return MapsSummary(n_series, len(brains.wanted), len(problems), changed, told)
 
 
 def _forget_excluded(results: Path, brains: Brains) -> None:
@@ -90,6 +108,7 @@ def find_maps(sources: Sequence[MapsSource], brains: Brains) -> FoundMaps:
         known = {one.series_id for one in result.files}
         result.files.extend(one for one in found.files if one.series_id not in known)
         result.problems.extend(found.problems)
+        result.elsewhere.extend(found.elsewhere)
     with ThreadPoolExecutor(THREADS) as pool:
         result.files[:] = sorted(pool.map(_seen, result.files), key=_place)
     return result
@@ -114,23 +133,39 @@ def _seen(one: MapFile) -> MapFile:
     return replace(one, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def _unusable(files: Iterable[MapFile]) -> list[Problem]:
-    """What the score job will refuse, as far as it is known before a file is read."""
+def _unusable(files: Iterable[MapFile]) -> dict[str, list[Problem]]:
+    """What the score job will refuse, as far as it is known before a file is read, by series."""
     by_series: dict[str, list[MapFile]] = defaultdict(list)
     for one in files:
         by_series[one.series_id].append(one)
-    problems = [
-        Problem(one.path, "no such file; the brain metrics of its series will be NULL")
-        for one in files
-        if one.size_bytes is None
-    ]
+    found: dict[str, list[Problem]] = defaultdict(list)
     for series_id, of_series in by_series.items():
+        for one in of_series:
+            if one.size_bytes is None:
+                text = "no such file; the brain metrics of its series will be NULL"
+                found[series_id].append(Problem(one.path, text))
         try:
             paths_of(of_series)
         except MapsError as error:
             text = f"{error}; the brain metrics of {series_id} will be NULL"
-            problems.append(Problem(of_series[0].path, text))
-    return problems
+            found[series_id].append(Problem(of_series[0].path, text))
+    return found
+
+
+def _elsewhere(found: FoundMaps) -> list[Problem]:
+    """One problem, or none: files in another space where the same is not there in the scan's."""
+    known = {(one.series_id, one.role) for one in found.files}
+    aside = [one for one in found.elsewhere if (one.series_id, one.role) not in known]
+    if not aside:
+        return []
+    first = min(aside, key=_place)
+    n_series = len({one.series_id for one in aside})
+    text = (
+        f"{len(aside)} masks and maps of {n_series} brains left aside, e.g. {first.path}: in "
+        "another space or grid by their names (space, res), with none in the scan's own beside "
+        "them (no space, space-orig, space-T1w or space-T2w)"
+    )
+    return [Problem(first.path, text)]
 
 
 def _tables(files: Iterable[MapFile], wanted: Iterable[Wanted]) -> Tables:
