@@ -1,7 +1,8 @@
 """What can be wrong with a series, a volume or a configuration.
 
 Bad data is a row with an `ErrorCode`, raised inside as `SeriesError`. Everything the user has to
-mend before work can start is a `UserError`: the command line prints its sentence and exits with 2.
+mend before work can start is a `UserError`: the command line prints its sentence and exits with 2,
+as `exit_code` says.
 """
 
 from enum import StrEnum
@@ -66,12 +67,37 @@ ERROR_DESCRIPTIONS: dict[ErrorCode, str] = {
 }
 
 
+NOT_ASKED_FOR = frozenset(
+    {
+        ErrorCode.FILE_MISSING,
+        ErrorCode.FILE_UNREADABLE,
+        ErrorCode.ANNEX_POINTER,
+        ErrorCode.NOT_AN_IMAGE,
+        ErrorCode.UNSUPPORTED_FORMAT,
+    }
+)
+"""Of a single file that a call names: it is not there, or is not what the verb takes."""
+FAILED, TO_MEND = 1, 2
+"""Exit codes: the work was tried and failed; the call or the configuration is wrong."""
+
+
 class MriqaError(Exception):
-    """Base of every error that mriqa raises on purpose."""
+    """Base of every error that mriqa raises on purpose: work was tried, and failed."""
+
+    @property
+    def exit_code(self) -> int:
+        """What a verb that ends with this error exits with."""
+        return FAILED
 
 
 class UserError(MriqaError):
-    """Something the user must mend before work can start or go on; the message says how."""
+    """What the user must mend before work can start: the call, the configuration, or a file or
+    folder that they name; the message says how."""
+
+    @property
+    def exit_code(self) -> int:
+        """As of a mistake that argparse finds."""
+        return TO_MEND
 
 
 class ConfigError(UserError):
@@ -102,3 +128,8 @@ class SeriesError(MriqaError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+    @property
+    def exit_code(self) -> int:
+        """Of a verb of single files; in a cohort it is a row."""
+        return TO_MEND if self.code in NOT_ASKED_FOR else FAILED

@@ -33,6 +33,7 @@ OTHER_FORMATS = {
     b"NRRD": "NRRD", b"ObjectType": "MetaImage", b"\x00\x00\x00\x01\x00\x00": "MGH",
     b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"PK\x03\x04": "a zip archive",
 }  # fmt: skip
+DCM2NIIX = "convert it with dcm2niix: `dcm2niix -z y -o OUT FOLDER`"
 READ_BYTES = 512 * 1024
 MAX_READ = 2**28
 """Bytes asked for in one call."""
@@ -173,9 +174,9 @@ def raise_foreign(start: bytes, name: str) -> NoReturn:
             ("a git-annex or Git LFS pointer; fetch the content (`datalad get`, `git lfs pull`)"),
         )
     elif start[128:132] == b"DICM":
-        code, cause = ErrorCode.UNSUPPORTED_FORMAT, "DICOM, not NIfTI"
+        code, cause = ErrorCode.UNSUPPORTED_FORMAT, f"DICOM, not NIfTI; {DCM2NIIX}"
     elif b"= DATA DESCRIPTION FILE =" in start:
-        code, cause = ErrorCode.UNSUPPORTED_FORMAT, "Philips PAR, not NIfTI"
+        code, cause = ErrorCode.UNSUPPORTED_FORMAT, f"Philips PAR, not NIfTI; {DCM2NIIX}"
     elif foreign := [kind for magic, kind in OTHER_FORMATS.items() if start.startswith(magic)]:
         code, cause = ErrorCode.UNSUPPORTED_FORMAT, f"{foreign[0]}, not NIfTI"
     elif start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2"):
@@ -202,8 +203,12 @@ def open_nifti(path: Path) -> Iterator[NiftiSource]:
     except OSError as error:
         cause = f"cannot be opened ({error.strerror or error})"
         raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: {cause}.") from error
-    if not stat.S_ISREG(os.fstat(number).st_mode):
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISREG(mode):
         os.close(number)
-        raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: not a regular file.")
+        cause = "not a regular file"
+        if stat.S_ISDIR(mode):
+            cause = f"a folder; name one NIfTI file, or if it holds DICOM, {DCM2NIIX}"
+        raise SeriesError(ErrorCode.FILE_UNREADABLE, f"{path}: {cause}.")
     with FileIO(number) as handle:
         yield NiftiSource(handle, str(path))

@@ -40,8 +40,8 @@ def measure_file(
 
     Without a `volume` it is the first, and a line on stderr says so if there are others. Those of
     brains only where `weighting` says that it is one; `paths` are the user's mask and tissue maps
-    of it. Raises SeriesError if the file cannot be measured, UserError if mask or maps
-    cannot be used.
+    of it. Raises SeriesError if the file cannot be measured, or mask or maps cannot be read;
+    UserError if these are not of the image.
     """
     header, image = _read(path, volume)
     placement = place(header.zooms_mm, header.affine, header.slice_dimension)
@@ -58,6 +58,8 @@ def measure_file(
     try:
         brain = measured_by(stored, (z, y, x), weighting, paths or MapPaths(), grid, up)
     except MapsError as error:
+        if isinstance(error.__cause__, SeriesError):  # as if the image were this file
+            raise error.__cause__ from None
         raise UserError(error.message) from None
     missing = dict.fromkeys(one.name for one in BRAIN)
     return {**values, **missing, **brain}

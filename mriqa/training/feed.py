@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mriqa.artifacts import Artifact, Family, apply, draw
 from mriqa.config import PretrainingSection
-from mriqa.errors import SeriesError, UserError
+from mriqa.errors import MriqaError, SeriesError, UserError
 from mriqa.images.grid import as_stored
 from mriqa.images.slices import SliceReader, StoredFiles
 from mriqa.images.store import SeriesAttributes
@@ -123,7 +123,7 @@ class SliceFeed(Dataset[Tensor]):
         """Sample `n` as (2, 1, p, p) float32: two views, prepared (`views.prepare`).
 
         An artifact changes the slice before it is scaled by its volume's own upper percentile.
-        Raises UserError if nothing can be read any more.
+        Raises MriqaError if nothing can be read any more.
         """
         views = np.empty((2, 1, self.side, self.side), np.float32)
         self.render(n, views)
@@ -169,7 +169,7 @@ class SliceFeed(Dataset[Tensor]):
             if image is not None and _shows(shown := image > volume.lower):
                 artifact, views = self._artifact(rng, attributes), self._views(rng, shown)
                 return Sample(attributes.series_id, volume.t, z, artifact, views), image, volume
-        raise UserError(
+        raise MriqaError(
             f"training: sample {n} found nothing to show in {n_tried} series; `mriqa run` writes "
             "damaged stores anew; if it does not help, look at the volumes"
         )

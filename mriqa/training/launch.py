@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from mriqa.config.methods import TrainingSection
-from mriqa.errors import ConfigError
+from mriqa.errors import ConfigError, MriqaError
 from mriqa.training.checkpoints import Checkpoint, newest
 from mriqa.training.journal import print_line
 from mriqa.training.loop import CHECKPOINTS, LoopSettings, Report, Task, TrainedState, train
@@ -138,12 +138,12 @@ def finished(settings: LoopSettings, run_folder: Path) -> Checkpoint:
     """The checkpoint after the last step, which every launcher hands on.
 
     Raises:
-        ConfigError: Training has not ended.
+        MriqaError: Training has not ended.
     """
     found = newest(run_folder / CHECKPOINTS, settings.identity(), print_line)
     if found is None or found.step != settings.steps:
         done = 0 if found is None else found.step
-        raise ConfigError(
+        raise MriqaError(
             f"{run_folder}: training ended after {done} of {settings.steps} steps; run again"
         )
     return found

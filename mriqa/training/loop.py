@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mriqa.errors import ConfigError, MriqaError, UserError
+from mriqa.errors import ConfigError, MriqaError
 from mriqa.training.checkpoints import (
     KEPT,
     Checkpoint,
@@ -129,7 +129,8 @@ def train(
 
     Raises:
         MriqaError: The loss or its gradient is not finite; says at which step and what to change.
-        UserError: The checkpoints are of another run, or the last one cannot be written.
+            Or the last checkpoint cannot be written.
+        UserError: The checkpoints are of another run.
     """
     check_shares(settings, world)
     module = place(task.module, device, settings.precision).train()
@@ -373,7 +374,7 @@ def keep(state: Checkpoint, folder: Path, settings: LoopSettings, journal: Journ
     """Write a checkpoint; while steps are left, training outlives a disk that is full.
 
     Raises:
-        UserError: The last checkpoint cannot be written: says what is kept and what to do.
+        MriqaError: The last checkpoint cannot be written: says what is kept and what to do.
     """
     try:
         save(folder, state, settings.identity())
@@ -382,7 +383,7 @@ def keep(state: Checkpoint, folder: Path, settings: LoopSettings, journal: Journ
         last = f"the one of step {kept[0]} is kept" if kept else "there is none yet"
         sentence = f"no checkpoint of step {state.step} ({error}); {last}"
         if state.step == settings.steps:
-            raise UserError(
+            raise MriqaError(
                 f"{folder}: {sentence}. Make room (or mend what the error says) and run again: "
                 "training goes on from there"
             ) from error

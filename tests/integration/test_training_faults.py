@@ -16,7 +16,7 @@ import pytest
 import torch
 from training_workers import FORKS, make_tiny_task, tiny_job, tiny_settings, with_workers
 
-from mriqa.errors import UserError
+from mriqa.errors import FAILED, MriqaError
 from mriqa.files import temporary_name
 from mriqa.training import checkpoints
 from mriqa.training.launch import finished, run_worker
@@ -254,7 +254,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(small_disk, undisturbed, 
 
 
 def test_a_disk_that_stays_full_ends_with_what_to_do(small_disk, undisturbed):
-    with pytest.raises(UserError, match=r"no checkpoint of step 12 .*step 4 is kept\. Make room"):
+    with pytest.raises(MriqaError, match=r"no checkpoint of step 12 .*step 4 is kept\. Make room"):
         train_on(small_disk, {6: lambda: fill(small_disk)})
     assert checkpoints.steps_in(small_disk / "checkpoints") == [4]
     (small_disk / "filler").unlink()
@@ -266,10 +266,13 @@ def test_a_limit_on_file_size_leaves_the_last_good_checkpoint(tmp_path, undistur
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     tight = (2_000, before[1])
     try:
-        with pytest.raises(UserError, match=r"no checkpoint of step 12 .*step 8 is kept"):
+        with pytest.raises(
+            MriqaError, match=r"no checkpoint of step 12 .*step 8 is kept"
+        ) as caught:
             train_on(tmp_path, {10: lambda: resource.setrlimit(resource.RLIMIT_FSIZE, tight)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == FAILED
     assert train_on(tmp_path, {}).resumed_from == 8
     assert_same(ended(tmp_path), undisturbed)
 

@@ -12,7 +12,7 @@ from image_files import blob, convert_files, nifti_bytes, save
 
 from mriqa.artifacts import Family, apply
 from mriqa.config import PretrainingSection
-from mriqa.errors import UserError
+from mriqa.errors import FAILED, MriqaError, UserError
 from mriqa.images.store import open_store
 from mriqa.training.feed import LEAST_SEVERITY, FeedItem, batches, open_feed
 from mriqa.training.views import apply_view, prepare
@@ -223,8 +223,9 @@ def test_an_error_in_the_feed_reaches_whoever_asks_for_the_batch(copied):
     for path in copied.glob("*/c.*"):
         path.unlink()
     for workers in (0, 1):
-        with pytest.raises(UserError, match="found nothing to show in 4 series"):
+        with pytest.raises(MriqaError, match="found nothing to show in 4 series") as caught:
             list(batches(feed, 0, 1, 4, workers=workers))
+        assert caught.value.exit_code == FAILED
 
 
 def damage_slice(store, name, z):

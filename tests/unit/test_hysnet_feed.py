@@ -11,7 +11,7 @@ import torch
 from hysnet_volumes import PARTS, blobs
 from image_files import blob, convert_files, nifti_bytes, save
 
-from mriqa.errors import UserError
+from mriqa.errors import FAILED, MriqaError, UserError
 from mriqa.images.store import open_store
 from mriqa.methods.hysnet.feed import PatchFeed
 from mriqa.methods.hysnet.patches import Cubes, Planes, normalised
@@ -188,8 +188,9 @@ def test_a_store_that_is_gone_is_told(copied):
     feed = feed_of(copied)
     for path in copied.glob("*/c.*"):
         path.unlink()
-    with pytest.raises(UserError, match="sample 7 found nothing to read in 5 volumes"):
+    with pytest.raises(MriqaError, match="sample 7 found nothing to read in 5 volumes") as caught:
         feed.block(range(7, 8))
+    assert caught.value.exit_code == FAILED
 
 
 def test_volumes_are_drawn_evenly_over_many_turns(store):

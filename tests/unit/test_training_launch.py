@@ -7,7 +7,7 @@ import torch
 from training_workers import tiny_job
 
 from mriqa.config.methods import TrainingSection
-from mriqa.errors import ConfigError
+from mriqa.errors import FAILED, ConfigError, MriqaError
 from mriqa.training.launch import Job, choose_device, choose_precision, finished, train_plainly
 
 
@@ -31,8 +31,9 @@ def test_a_plain_run_hands_on_its_last_checkpoint(tmp_path):
 
 def test_a_run_that_has_not_ended_is_told(tmp_path):
     job = tiny_job()
-    with pytest.raises(ConfigError, match="after 0 of 12 steps; run again"):
+    with pytest.raises(MriqaError, match="after 0 of 12 steps; run again") as caught:
         finished(job.settings, tmp_path)
+    assert caught.value.exit_code == FAILED
 
 
 def test_cuda_where_there_is_none_is_refused(monkeypatch):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mriqa.errors import SeriesError, UserError
+from mriqa.errors import MriqaError, SeriesError
 from mriqa.methods.hysnet.patches import Image, Parts, Place, normalised
 from mriqa.methods.hysnet.target import TargetScale
 from mriqa.methods.hysnet.volumes import Volumes, say
@@ -64,7 +64,7 @@ class PatchFeed(Dataset[Batch]):
         return Sample(volume, self._parts.draw(rng, self._volumes.shape(volume)))
 
     def block(self, numbers: range) -> Batch:
-        """The samples `numbers`. Raises UserError if nothing can be read any more."""
+        """The samples `numbers`. Raises MriqaError if nothing can be read any more."""
         images = torch.empty((len(numbers), 1, *self._parts.shape))
         targets = torch.empty(len(numbers))
         for row, n in enumerate(numbers):
@@ -99,7 +99,7 @@ class PatchFeed(Dataset[Batch]):
                 if sample.volume not in self._told:
                     self._told.add(sample.volume)
                     say(f"training: {error.message} Another volume takes its place.")
-        raise UserError(
+        raise MriqaError(
             f"training: sample {n} found nothing to read in {attempt + 1} volumes; `mriqa run` "
             "writes damaged stores anew; if it does not help, look at the volumes"
         )
