@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.cohort.maps.model import MapPaths
+from mriqa.columns import Column
 from mriqa.errors import MapsError, SeriesError, UserError
 from mriqa.images.aligned import grid_of_file
 from mriqa.images.geometry import place, to_stored
@@ -19,6 +20,7 @@ from mriqa.metrics.brain.air import up_of_orientation
 from mriqa.metrics.brain.columns import BRAIN_COLUMNS, BRAIN_SOURCE_COLUMNS
 from mriqa.metrics.brain.mixture import Contrast
 from mriqa.metrics.columns import BODY_VOLUME_COLUMNS
+from mriqa.metrics.null_reasons import null_reason
 from mriqa.rating.brains import measured_by
 
 UPPER_PERCENTILE = 99.0
@@ -66,13 +68,12 @@ def measure_file(
 
 
 def as_table(values: dict[str, Any]) -> str:
-    """A line a metric: name, value (`NULL` where not computed), which direction is good."""
+    """A line a metric: name, value, which direction is good; `NULL` where not computed, and why.
+
+    The reasons' own lines, and other words, are followed by what they mean.
+    """
     rows = [
-        (
-            one.name,
-            _shown(values[one.name]),
-            "" if one.better is None else f"{one.better} is better",
-        )
+        (one.name, _shown(values[one.name]), _remark(one, values))
         for one in COLUMNS
         if one.name in values
     ]
@@ -98,6 +99,15 @@ def _read(path: Path, volume: int | None) -> tuple[NiftiHeader, NDArray[np.float
     image = scaled(raw, header.slope, header.inter)
     image[~np.isfinite(image)] = np.nan
     return header, image
+
+
+def _remark(column: Column, values: dict[str, Any]) -> str:
+    value = values[column.name]
+    if value is None and (reason := null_reason(column.name, values)) is not None:
+        return reason
+    if column.levels:
+        return column.levels.get(value, "")
+    return "" if column.better is None else f"{column.better} is better"
 
 
 def _shown(value: float | str | None) -> str:
