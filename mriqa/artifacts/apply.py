@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from mriqa.artifacts import fields, lines
 from mriqa.artifacts.families import check_spacing
+from mriqa.artifacts.interslice import move_slices
 from mriqa.artifacts.model import (
     Artifact,
     Bias,
     Breathing,
     Dropout,
     Ghosting,
+    Interslice,
     LowPass,
     Motion,
     Noise,
@@ -22,7 +24,7 @@ from mriqa.artifacts.model import (
 from mriqa.artifacts.motion import move_lines
 
 Volume = NDArray[np.float32]
-Kind = Bias | Breathing | Dropout | Ghosting | LowPass | Motion | Noise | Spikes | Wrap
+Kind = Bias | Breathing | Dropout | Ghosting | Interslice | LowPass | Motion | Noise | Spikes | Wrap
 
 
 def apply(
@@ -72,5 +74,7 @@ def _corrupted(volume: Volume, spacing_mm: tuple[float, float, float], artifact:
             return fields.apply_bias(volume, artifact)
         case Dropout():
             return fields.drop_slices(volume, artifact)
+        case Interslice():
+            return move_slices(volume, spacing_mm, artifact)
         case _:
             assert_never(artifact)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mriqa.artifacts import families as anchors
 from mriqa.artifacts.families import (
+    LEAST_SLICES,
     Acquisition,
     Family,
     PhaseAxis,
@@ -23,6 +24,7 @@ from mriqa.artifacts.families import (
     check_severity,
     check_shape,
     check_spacing,
+    is_possible,
 )
 from mriqa.artifacts.fields import ORDERS
 from mriqa.artifacts.model import (
@@ -31,6 +33,7 @@ from mriqa.artifacts.model import (
     Breathing,
     Dropout,
     Ghosting,
+    Interslice,
     LowPass,
     Motion,
     Move,
@@ -39,7 +42,7 @@ from mriqa.artifacts.model import (
     Spikes,
     Wrap,
 )
-from mriqa.artifacts.patterns import drift_moves, jump_moves, jumps_moves
+from mriqa.artifacts.patterns import drift_moves, interslice_poses, jump_moves, jumps_moves
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,22 @@ def _dropout(request: _Request, rng: np.random.Generator) -> Artifact:
     )
 
 
+def _interslice(request: _Request, rng: np.random.Generator) -> Artifact:
+    slices = request.shape[0]
+    if request.acquisition == "3d" or not is_possible(Family.INTERSLICE, slices):
+        raise ValueError(
+            f"interslice motion needs acquisition 2d and {LEAST_SLICES[Family.INTERSLICE]} slices "
+            f"or more, not {request.acquisition} and {slices}: take another family"
+        )
+    interleave = int(rng.integers(2, 4))
+    return Interslice(
+        **request.common(),
+        interleave=interleave,
+        poses=interslice_poses(request.severity, slices, interleave, rng),
+        noise_seed=_seed(rng),
+    )
+
+
 def _seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**53))  # JSON numbers are exact up to here in every reader
 
@@ -236,4 +255,5 @@ _DRAWERS: dict[Family, Drawer] = {
     Family.WRAP: _wrap,
     Family.BIAS: _bias,
     Family.DROPOUT: _dropout,
+    Family.INTERSLICE: _interslice,
 }

@@ -29,6 +29,7 @@ class Family(StrEnum):
     WRAP = "wrap"
     BIAS = "bias"
     DROPOUT = "dropout"
+    INTERSLICE = "interslice"
 
 
 SEVERITIES = (0.0, 0.25, 0.5, 1.0)
@@ -46,6 +47,11 @@ BIAS_AMPLITUDE = (0.0, 0.2, 0.4, 0.7)
 DROPOUT_SHARE = (0.0, 0.1, 0.2, 0.4)
 DROPOUT_FACTOR = (1.0, 0.7, 0.5, 0.2)
 SPIKE_AMPLITUDE = (0.0, 0.1, 0.3, 1.0)
+INTERSLICE_DEG = (0.0, 1.5, 3.0, 6.0)
+INTERSLICE_MM = (0.0, 1.5, 3.0, 6.0)
+
+LEAST_SLICES = {Family.INTERSLICE: 3}
+"""Of families that show only between slices, how many a volume must have."""
 
 
 def at_severity(anchors: tuple[float, float, float, float], severity: float) -> float:
@@ -59,6 +65,11 @@ def check_severity(severity: float) -> float:
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"severity is {severity!r}; it must lie between 0 (none) and 1 (strong)")
     return value
+
+
+def is_possible(family: Family, slices: int) -> bool:
+    """Whether a volume of so many slices can have an artifact of `family`."""
+    return slices >= LEAST_SLICES.get(family, 1)
 
 
 def check_family(family: str) -> Family:

@@ -48,6 +48,21 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """Where the object is: `rotation_deg` is the rotation vector (z, y, x) about the centre of the
+    volume, `translation_mm` (z, y, x) follows it.
+    """
+
+    rotation_deg: tuple[float, float, float]
+    translation_mm: tuple[float, float, float]
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it is the pose of the volume itself."""
+        return not any((*self.rotation_deg, *self.translation_mm))
+
+
+@dataclass(frozen=True)
 class Move:
     """A pose and the lines acquired in it.
 
@@ -168,6 +183,20 @@ class Dropout(Artifact):
     noise_seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Interslice(Artifact):
+    """Motion between the excitations of the slices of a 2-D acquisition.
+
+    Each slice is whole, but of another pose: `poses` holds one for each. `interleave`: every so
+    many-th slice was excited in one pass, from the first one on, then the next ones.
+    """
+
+    families: ClassVar[tuple[Family, ...]] = (Family.INTERSLICE,)
+    interleave: int
+    poses: tuple[Pose, ...]
+    noise_seed: int
+
+
 def artifact_from_json(text: str) -> Artifact:
     """The artifact that `Artifact.to_json` wrote; raises ValueError naming what is wrong."""
     try:
@@ -186,10 +215,10 @@ def artifact_from_json(text: str) -> Artifact:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, objects as the Move or Spike that they were."""
+    """Lists as tuples, objects as the Move, Pose or Spike that they were."""
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):
-        kind = Move if "rotation_deg" in value else Spike
+        kind = Spike if "frequency_y" in value else Move if "start" in value else Pose
         return kind(**{name: _frozen(item) for name, item in value.items()})
     return value

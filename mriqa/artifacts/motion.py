@@ -5,16 +5,17 @@ x + sum_k F'M_k F (x_k - x), where x_k is the object in pose k and F the 1-D tra
 phase-encode axis: the transforms along readout and slice cancel.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from mriqa.artifacts.kspace import Complex, magnitude
 from mriqa.artifacts.model import Motion, Move
+from mriqa.artifacts.posing import pose_map, posed, spline_of
 from mriqa.artifacts.resampling import moved_slice
 
 Image = NDArray[np.float32]
@@ -76,9 +77,13 @@ def _acquired_slice(
 
 
 def _acquired_3d(volume: Image, spacing_mm: tuple[float, float, float], artifact: Motion) -> Image:
-    resample = _volume_resampler(volume, spacing_mm)
+    spline = spline_of(volume)
     moves = artifact.tracks[0]
-    moved = (resample(move) - volume for move in moves)
+    moved = (
+        posed(spline, pose_map(volume.shape, spacing_mm, move.rotation_deg, move.translation_mm))
+        - volume
+        for move in moves
+    )
     shape = (volume.shape[0], volume.shape[1], volume.shape[2])
     change = _change(moved, moves, shape, artifact.axis)
     change += volume
@@ -161,38 +166,3 @@ def _mirrored(index: NDArray[np.int32], count: int) -> NDArray[np.int32]:
         place = np.mod(index[outside], period)
         index[outside] = np.minimum(place, period - place) if count > 1 else 0
     return index
-
-
-def _volume_resampler(
-    volume: Image, spacing_mm: tuple[float, float, float]
-) -> Callable[[Move], Image]:
-    """A function that gives the volume in another 3-D pose (cubic spline, mirrored)."""
-    coefficients = ndimage.spline_filter(volume, order=3, output=np.float32, mode="mirror")
-    spacing = np.asarray(spacing_mm)
-    centre = (np.asarray(volume.shape) - 1) / 2
-
-    def resampled(move: Move) -> Image:
-        inverse = rotation_matrix(move.rotation_deg).T
-        matrix = inverse * spacing[None, :] / spacing[:, None]
-        offset = centre - matrix @ (centre + np.asarray(move.translation_mm) / spacing)
-        return ndimage.affine_transform(
-            coefficients, matrix, offset, order=3, mode="mirror", prefilter=False
-        )
-
-    return resampled
-
-
-def rotation_matrix(rotation_deg: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Rodrigues' rotation, in (z, y, x), about the axis and by the length of `rotation_deg`.
-
-    A positive turn about z takes +x towards +y, as `_slice_operators` does.
-    """
-    vector = np.deg2rad(rotation_deg)
-    angle = float(np.linalg.norm(vector))
-    if angle == 0:
-        return np.eye(3)
-    z, y, x = vector / angle
-    # The cross product with (x, y, z), written for vectors in the order (z, y, x).
-    cross = np.array([[0, x, -y], [-x, 0, z], [y, -z, 0]])
-    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return np.asarray(turn, np.float64)

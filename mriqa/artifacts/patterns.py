@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mriqa.artifacts.families import (
+    INTERSLICE_DEG,
+    INTERSLICE_MM,
     MOTION_DEG,
     MOTION_MM,
     MOTION_SHARE,
     Acquisition,
     at_severity,
 )
-from mriqa.artifacts.model import Move
+from mriqa.artifacts.model import Move, Pose
 
 Vector = tuple[float, float, float]
 Weights = NDArray[np.float64]
@@ -96,6 +98,40 @@ def drift_moves(
     return _present(moves)
 
 
+def excitation_order(slices: int, interleave: int) -> NDArray[np.int64]:
+    """Slices in the order of their excitation: every `interleave`-th, then the next ones."""
+    return np.concatenate([np.arange(start, slices, interleave) for start in range(interleave)])
+
+
+def interslice_poses(
+    severity: float, slices: int, interleave: int, rng: np.random.Generator
+) -> tuple[Pose, ...]:
+    """Two to four stays in time, each in a pose of its own, the longest at rest; a pose a slice.
+
+    Of the other stays the longest has the whole rotation and translation of the severity, the
+    others at least half of it, in any direction of space.
+    """
+    count = int(rng.integers(2, 5))
+    shares = rng.dirichlet(np.full(count, 4.0))
+    directions = [_unit_pose("3d", rng) for _ in range(count)]
+    scales = rng.uniform(0.5, 1.0, count)
+    rest, largest = np.argsort(shares)[::-1][:2].tolist()
+    scales[rest], scales[largest] = 0.0, 1.0
+    stay = np.searchsorted(np.cumsum(shares)[:-1], (np.arange(slices) + 0.5) / slices)
+    if (stay == rest).all():  # of few slices
+        stay[-1] = largest
+    degrees, millimetres = (
+        at_severity(anchors, severity) for anchors in (INTERSLICE_DEG, INTERSLICE_MM)
+    )
+    poses = [
+        Pose(_scaled(rotation, scale * degrees), _scaled(translation, scale * millimetres))
+        for (rotation, translation), scale in zip(directions, scales.tolist(), strict=True)
+    ]
+    by_slice = np.empty(slices, dtype=int)
+    by_slice[excitation_order(slices, interleave)] = stay
+    return tuple(poses[number] for number in by_slice.tolist())
+
+
 def moved_lines(severity: float, lines: int) -> int:
     """How many of `lines` see the motion; at strong one more than half, so that all orders of
     acquisition have the centre among them.
@@ -128,12 +164,11 @@ def _move(
 ) -> Move:
     degrees = scale * at_severity(MOTION_DEG, severity)
     millimetres = scale * at_severity(MOTION_MM, severity)
-    return Move(
-        start,
-        stop,
-        (degrees * rotation[0], degrees * rotation[1], degrees * rotation[2]),
-        (millimetres * translation[0], millimetres * translation[1], millimetres * translation[2]),
-    )
+    return Move(start, stop, _scaled(rotation, degrees), _scaled(translation, millimetres))
+
+
+def _scaled(direction: Vector, length: float) -> Vector:
+    return length * direction[0], length * direction[1], length * direction[2]
 
 
 def _present(moves: list[Move]) -> tuple[Move, ...]:

@@ -3,10 +3,16 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mriqa.config.base import Fraction, Section
-from mriqa.config.methods import ARTIFACT_FAMILIES, ArtifactFamily, PretrainingSection
+from mriqa.config.methods import (
+    ARTIFACT_FAMILIES,
+    SLICE_FAMILIES,
+    ArtifactFamily,
+    PretrainingSection,
+    SliceFamily,
+)
 
 
 class RoundsSection(Section):
@@ -134,13 +140,31 @@ class SimulatedSection(Section):
     )
     proposed: int = Field(40, ge=2, description="Trusted volumes proposed a stratum.")
     families: tuple[ArtifactFamily, ...] = Field(
-        ARTIFACT_FAMILIES, min_length=1, description="Simulated in the copies."
+        ARTIFACT_FAMILIES,
+        min_length=1,
+        description="Simulated in the copies. interslice (motion between slices) shows in no "
+        "single slice and needs another family beside it.",
     )
     copies: int = Field(6, ge=1, description="Copies of each, at severities from 0 to 1.")
     weight: float = Field(
         0.5, gt=0, le=1, description="Of a simulated label; one that a person gave has 1."
     )
     seed: int = Field(0, ge=0, description="Of the artifacts and their severities.")
+
+    @property
+    def slice_families(self) -> tuple[SliceFamily, ...]:
+        """Of `families` those that a slice shows by itself: what the slice network is taught."""
+        return tuple(one for one in SLICE_FAMILIES if one in self.families)
+
+    @field_validator("families")
+    @classmethod
+    def _teach_slices(cls, value: tuple[ArtifactFamily, ...]) -> tuple[ArtifactFamily, ...]:
+        if not set(value) & set(SLICE_FAMILIES):
+            raise ValueError(
+                "interslice motion shows in no single slice, and the slice network would have "
+                f"nothing to learn; name one or more of {', '.join(SLICE_FAMILIES)} beside it"
+            )
+        return value
 
 
 class LearningSection(Section):

@@ -8,14 +8,17 @@ from pydantic import Field
 from mriqa.config.base import Fraction, Section
 
 Method = Literal["simclr", "hierarchy", "hysnet"]
-ArtifactFamily = Literal[
+SliceFamily = Literal[
     "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
     "bias", "dropout",
 ]  # fmt: skip
-ARTIFACT_FAMILIES: tuple[ArtifactFamily, ...] = (
+ArtifactFamily = SliceFamily | Literal["interslice"]
+SLICE_FAMILIES: tuple[SliceFamily, ...] = (
     "jump", "jumps", "breathing", "drift", "noise", "ghosting", "spikes", "low_pass", "wrap",
     "bias", "dropout",
 )  # fmt: skip
+"""Those that a slice shows by itself."""
+ARTIFACT_FAMILIES: tuple[ArtifactFamily, ...] = (*SLICE_FAMILIES, "interslice")
 
 
 class PretrainingSection(Section):
@@ -99,8 +102,8 @@ class ReferenceSection(Section):
         description="A listed HQ volume that the other references give a smaller quality_score "
         "is not used, unless its line says `confirmed` yes; 0: all are.",
     )
-    families: tuple[ArtifactFamily, ...] = Field(
-        ARTIFACT_FAMILIES, min_length=1, description="Simulated in LQ references."
+    families: tuple[SliceFamily, ...] = Field(
+        SLICE_FAMILIES, min_length=1, description="Simulated in LQ references."
     )
     copies: int = Field(
         8, ge=1, description="LQ copies of each HQ volume, at severities from 0 to 1."

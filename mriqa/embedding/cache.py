@@ -70,14 +70,19 @@ class EmbeddingCache:
 
 
 def _content(embeddings: dict[str, tuple[str, VolumeEmbedding]], maker: str) -> bytes:
-    listed, slices, body = [], [], []
+    listed, slices, body, fit = [], [], [], []
     for key, (fingerprint, embedding) in embeddings.items():
         listed.append([key, fingerprint, len(embedding.is_body), embedding.n_final])
         slices.append(embedding.slices)
         body.append(embedding.is_body)
+        fit.append(embedding.fit)
     tensors: dict[str, NDArray[Any]] = {}
     if listed:
-        tensors = {"slices": np.concatenate(slices), "is_body": np.concatenate(body)}
+        tensors = {
+            "slices": np.concatenate(slices),
+            "is_body": np.concatenate(body),
+            "fit": np.concatenate(fit),
+        }
     return save(tensors, {"maker": maker, "volumes": json.dumps(listed)})
 
 
@@ -89,13 +94,14 @@ def _read(path: Path, maker: str) -> dict[str, tuple[str, VolumeEmbedding]]:
             listed = json.loads(about.get("volumes", "[]"))
             if about.get("maker") != maker or not listed:
                 return {}
-            slices, body = opened.get_tensor("slices"), opened.get_tensor("is_body")
+            slices, body, fit = (opened.get_tensor(one) for one in ("slices", "is_body", "fit"))
     except (OSError, SafetensorError, ValueError):
         return {}
     ends = np.cumsum([count for _, _, count, _ in listed])
-    if ends[-1] != len(slices) or len(slices) != len(body):
+    if any(len(one) != ends[-1] for one in (slices, body, fit)):
         return {}
-    return {
-        key: (fingerprint, VolumeEmbedding(slices[end - count : end], body[end - count : end], n))
-        for (key, fingerprint, count, n), end in zip(listed, ends.tolist(), strict=True)
-    }
+    found = {}
+    for (key, fingerprint, count, n_final), end in zip(listed, ends.tolist(), strict=True):
+        own = slice(end - count, end)
+        found[key] = fingerprint, VolumeEmbedding(slices[own], body[own], n_final, fit[own])
+    return found

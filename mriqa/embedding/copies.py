@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mriqa.artifacts import Artifact, Family, apply, draw
 from mriqa.artifacts.background import measure_background
-from mriqa.artifacts.model import Dropout, Spikes
+from mriqa.artifacts.families import is_possible
+from mriqa.artifacts.model import Dropout, Interslice, Spikes
 from mriqa.images.grid import as_stored
 from mriqa.images.store import SeriesAttributes
 from mriqa.seeds import fixed_number
@@ -28,11 +29,13 @@ def draw_copies(
 ) -> Iterator[Artifact]:  # fmt: skip
     """The artifacts of the `count` copies of one volume, from its name and the seed.
 
-    Families without repetition while there are enough; severities one from each of `count` equal
+    Families without repetition while there are enough, and of those that so few slices can show;
+    severities one from each of `count` equal
     parts of (0, 1], or of the `spans` laid end to end, each as long as any other. So no copy
     depends on which others there are, or on their order.
     """
     rng = np.random.default_rng(fixed_number(seed, "copies", series_id, volume))
+    families = [one for one in families if is_possible(Family(one), attributes.shape_zyx[0])]
     rounds = [rng.permutation(len(families)) for _ in range(-(-count // len(families)))]
     chosen = [families[index] for index in np.concatenate(rounds)[:count].tolist()]
     severities = (rng.permutation(count) + 1 - rng.random(count)) / count
@@ -71,4 +74,6 @@ def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
     elif isinstance(artifact, Spikes) and artifact.acquisition == "2d":
         affected[:] = False
         affected[[spike.slice for spike in artifact.spikes]] = True
+    elif isinstance(artifact, Interslice):
+        affected = np.array([not pose.is_rest for pose in artifact.poses])
     return affected

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import PERCENTILES, IntensityCollector
+from mriqa.metrics.neighbours import compare_neighbours
+from mriqa.metrics.regions import find_regions
 
 Embeddings = NDArray[np.float32]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it, and those of `bank` and `score`, when embeddings change: cached ones are not used."""
+N_FIT = 3
+FIT_LIMIT = 100.0
+"""What exceeds it says no more: a slice that is a hundred times as bright as its neighbours."""
 
 UPPER_PERCENTILE = 99.5
 """Of the foreground: the intensity that becomes 1, in training as here."""
@@ -31,11 +36,14 @@ class VolumeEmbedding:
     """`slices` (z, d) float16, one a slice; `is_body` (z): whether enough foreground is in it.
 
     The last `n_final` of the d values are the network's output, those before of its other stages.
+    `fit` (z, 3): how a slice fits between its neighbours, which no slice shows by itself:
+    consistency, tearing and dropout (`metrics.neighbours`), NaN where there is nothing to compare.
     """
 
     slices: NDArray[np.float16]
     is_body: NDArray[np.bool_]
     n_final: int
+    fit: NDArray[np.float16]
 
     @cached_property
     def volume(self) -> Embeddings:
@@ -101,16 +109,25 @@ def embed_volume(
 
     Raises SeriesError (internal) if the encoder gives what is no number.
     """
-    is_body = body_slices(volume, intensity.threshold)
+    is_body, fit = body_slices(volume, intensity.threshold), slice_fit(volume)
     if kept is not None:
-        volume, is_body = volume[kept], is_body[kept]
+        volume, is_body, fit = volume[kept], is_body[kept], fit[kept]
         is_body = is_body if is_body.any() else np.ones_like(is_body)
     slices = encoder.encode(volume, intensity.upper)
     with np.errstate(over="ignore"):
         stored = slices.astype(np.float16)
     if not np.isfinite(stored).all():
         raise SeriesError(ErrorCode.INTERNAL, f"{what}: its embedding is not finite")
-    return VolumeEmbedding(stored, is_body, encoder.n_final)
+    return VolumeEmbedding(stored, is_body, encoder.n_final, fit)
+
+
+def slice_fit(volume: NDArray[np.float32]) -> NDArray[np.float16]:
+    """How each slice of `volume` (z, y, x) fits between its neighbours; see `VolumeEmbedding`."""
+    finite = np.isfinite(volume)
+    shown = np.abs(volume) if finite.all() else np.abs(np.where(finite, volume, np.float32(0)))
+    near = compare_neighbours(find_regions(shown, None if finite.all() else finite))
+    found = np.stack([near.consistency, near.tearing, near.dropout], axis=1)
+    return np.asarray(np.clip(found, -FIT_LIMIT, FIT_LIMIT), dtype=np.float16)
 
 
 def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts.families import is_possible
 from mriqa.config import PretrainingSection
 from mriqa.errors import MriqaError, SeriesError, UserError
 from mriqa.images.grid import as_stored
@@ -31,7 +32,8 @@ from mriqa.training.views import View, apply_view, draw_views, prepare
 
 Image = NDArray[np.float32]
 BlockT = TypeVar("BlockT", covariant=True)
-FAMILIES = tuple(Family)
+FAMILIES = tuple(one for one in Family if is_possible(one, slices=1))
+"""Those that a slice shows by itself."""
 """On one slice each of them makes sense; a dropped slice is a dark one."""
 LEAST_SEVERITY = 0.1
 LOWER_PERCENT, UPPER_PERCENT = 1.0, 99.5

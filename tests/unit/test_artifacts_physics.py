@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from artifact_phantoms import SPACING_MM, noisy_body, smooth_object
+from mriqa.artifacts.posing import rotation_matrix
 from numpy.typing import NDArray
 
 from mriqa.artifacts import Family, apply, draw
@@ -23,7 +24,6 @@ from mriqa.artifacts.model import (
     Spikes,
     Wrap,
 )
-from mriqa.artifacts.motion import rotation_matrix
 
 SHAPES = [(5, 64, 48), (4, 61, 47)]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from embedding_pieces import no_fit
 from simclr_cohort import image
 
 from mriqa.config import TrainingSection
@@ -13,9 +14,12 @@ from mriqa.embedding.volumes import (
     VolumeEmbedding,
     body_slices,
     embed_volume,
+    slice_fit,
     spread_over_body,
 )
 from mriqa.errors import ErrorCode, SeriesError, UserError
+from mriqa.metrics.neighbours import compare_neighbours
+from mriqa.metrics.regions import find_regions
 from mriqa.training.encoders import EMBEDDING, make_encoder
 from mriqa.training.nonlocal_net import NonlocalEncoder
 from mriqa.training.views import prepare
@@ -143,7 +147,7 @@ def test_a_volume_is_the_mean_of_its_body_slices():
     rng = np.random.default_rng(0)
     slices = rng.normal(0, 1, (6, 4)).astype(np.float16)
     body = np.array([False, True, True, False, True, False])
-    found = VolumeEmbedding(slices, body, 3)
+    found = VolumeEmbedding(slices, body, 3, no_fit(len(slices)))
     np.testing.assert_allclose(found.volume, slices[[1, 2, 4]].astype(float).mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.places, [0, 0, 1 / 3, 2 / 3, 1, 1], rtol=1e-6)
 
@@ -195,3 +199,41 @@ def test_a_device_that_is_not_there_is_named(encoder, tmp_path):
         make_network(encoder, 0.3, settings)
     with pytest.raises(UserError, match="no model in"):
         open_network(tmp_path / "none", TrainingSection())
+
+
+def test_how_slices_fit_is_what_the_metrics_say_of_them():
+    rng = np.random.default_rng(0)
+    volume = rng.rayleigh(2, (9, 64, 64)).astype(np.float32)
+    volume[:, 16:48, 16:48] += 100 + rng.normal(0, 20, (1, 32, 32)).astype(np.float32)
+    volume[4, 16:48, 16:48] *= 0.3
+    near = compare_neighbours(find_regions(volume))
+    fit = slice_fit(volume)
+    assert fit.dtype == np.float16
+    np.testing.assert_allclose(fit[:, 0], near.consistency, rtol=2e-3)
+    np.testing.assert_allclose(fit[:, 1], near.tearing, rtol=2e-3, atol=1e-3)
+    assert fit[4, 2] == np.nanmax(fit[:, 2]) > 0.5
+    assert np.isnan(fit[[0, -1], 1:]).all()
+
+
+class Ones:
+    """An encoder that sees nothing."""
+
+    n_final = 2
+
+    def encode(self, volume, upper):
+        return np.ones((len(volume), 2), np.float32)
+
+
+def test_how_slices_fit_is_taken_before_any_are_left_out():
+    volume = np.random.default_rng(0).uniform(0, 100, (9, 32, 32)).astype(np.float32)
+    kept = np.array([1, 4, 8])
+    whole = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one")
+    some = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", kept)
+    np.testing.assert_array_equal(some.fit, whole.fit[kept])
+
+
+def test_voxels_that_are_no_numbers_say_nothing_of_a_fit():
+    volume = np.random.default_rng(0).rayleigh(2, (9, 64, 64)).astype(np.float32)
+    volume[:, 16:48, 16:48] += 100
+    volume[3, 20:24, 20:24] = np.nan
+    assert np.isfinite(slice_fit(volume)[1:-1]).all()

@@ -1,7 +1,10 @@
 """Series of another cohort: what is mixed, how it is levelled, and what is counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from embedding_pieces import no_fit
 from hierarchy_exam import SHAPE, SPACING
 from sklearn.metrics import roc_auc_score
 
@@ -38,7 +41,7 @@ class Listener:
 def embedding(value: float) -> VolumeEmbedding:
     values = np.full((2, 3), value, dtype=np.float16)
     values[1] += np.float16(0.01)
-    return VolumeEmbedding(values, np.ones(2, dtype=bool), 3)
+    return VolumeEmbedding(values, np.ones(2, dtype=bool), 3, no_fit(2))
 
 
 def series(n=9, name="dwi", raised=(0.5, 5.0, 50.0)):
@@ -85,9 +88,7 @@ def test_what_is_usual_is_the_series_own():
     there = Listener()
     elsewhere_records([one], embedded, there, 0)
     moved = {
-        item: VolumeEmbedding(
-            (one.slices.astype(np.float32) * 4 + 20).astype(np.float16), one.is_body, one.n_final
-        )
+        item: replace(one, slices=(one.slices.astype(np.float32) * 4 + 20).astype(np.float16))
         for item, one in embedded.items()
     }
     here = Listener()

@@ -1,5 +1,6 @@
 """Features levelled by their stratum: a median, a spread, and what neither may do."""
 
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -8,6 +9,7 @@ from hierarchy_pieces import embedding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mriqa.embedding.volumes import N_FIT
 from mriqa.methods.hierarchy.levels import LEAST_SPREAD, LIMIT, fit_levels
 
 
@@ -39,9 +41,9 @@ def test_levels_are_median_and_median_distance(seed):
     made = volumes(seed)
     levels = fit_levels({"T1w": made})
     centre, spread = slowly(made)
-    np.testing.assert_allclose(levels.centre[0], centre, rtol=1e-6)
+    np.testing.assert_allclose(levels.centre[0, :3], centre, rtol=1e-6)
     usual = np.array(spread) > 0
-    np.testing.assert_allclose(levels.spread[0][usual], np.array(spread)[usual], rtol=1e-6)
+    np.testing.assert_allclose(levels.spread[0, :3][usual], np.array(spread)[usual], rtol=1e-6)
 
 
 def test_a_few_bad_volumes_move_the_level_little():
@@ -86,7 +88,7 @@ def test_places_run_from_the_first_slice_of_the_body_to_its_last():
     body = [False, True, True, True, True, True, False]
     bag = levels.bag(embedding(np.zeros((7, 3)), body), "T1w")
     assert bag[:, -1].tolist() == [-1, -0.5, 0, 0.5, 1]
-    assert levels.bag(embedding(np.zeros((2, 3)), [False, True]), "T1w").shape == (1, 4)
+    assert levels.bag(embedding(np.zeros((2, 3)), [False, True]), "T1w").shape == (1, 4 + N_FIT)
 
 
 @settings(deadline=None)
@@ -108,7 +110,7 @@ def test_only_slices_of_the_body_count(seed):
 def test_the_strata_are_levelled_apart_in_the_order_of_their_names():
     levels = fit_levels({"b": volumes(0, shift=100), "a": volumes(0)})
     assert levels.strata == ("a", "b")
-    np.testing.assert_allclose(levels.centre[1] - levels.centre[0], 100)
+    np.testing.assert_allclose((levels.centre[1] - levels.centre[0])[:3], 100)
 
 
 def test_an_unknown_stratum_cannot_be_levelled():
@@ -118,3 +120,31 @@ def test_an_unknown_stratum_cannot_be_levelled():
         levels.bag(volumes(1)[0], "T2w")
     with pytest.raises(ValueError, match="no stratum"):
         fit_levels({})
+
+
+def test_how_slices_fit_is_levelled_and_what_is_unknown_is_usual():
+    rng = np.random.default_rng(0)
+    made = [
+        replace(embedding(np.ones((9, 2))), fit=rng.normal(-0.3, 0.02, (9, 3)).astype(np.float16))
+        for _ in range(20)
+    ]
+    for one in made:
+        one.fit[[0, -1], 1:] = np.nan
+    levels = fit_levels({"T1w": made})
+    np.testing.assert_allclose(levels.centre[0, 2:], -0.3, atol=0.01)
+    np.testing.assert_allclose(levels.spread[0, 2:], 0.02, rtol=0.2)
+    torn = replace(made[0], fit=made[0].fit.copy())
+    torn.fit[4] = (-0.5, 0.3, -0.3)
+    bag = levels.bag(torn, "T1w").astype(float)
+    assert bag.shape == (9, 2 + 3 + 1)
+    assert bag[4, 2] < -5
+    assert bag[4, 3] == LIMIT
+    assert np.abs(bag[4, 4]) < 1
+    assert not bag[[0, -1], 3:5].any()
+
+
+def test_a_stratum_of_slices_that_have_no_neighbours_is_levelled():
+    levels = fit_levels({"T1w": volumes(0)})  # nothing known of how they fit
+    bag = levels.bag(volumes(0)[0], "T1w")
+    assert np.isfinite(bag).all()
+    assert not bag[:, 3:6].any()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mriqa.config import LearningSection, RoundsSection, SliceStageSection, VolumeStageSection
 from mriqa.embedding.judging import judge_shard
 from mriqa.embedding.measured import Measured
+from mriqa.embedding.volumes import N_FIT
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.assess import Fitted
@@ -27,7 +28,7 @@ LENGTH = 6
 ROUNDS = RoundsSection(folds=2)
 SECTION = LearningSection(
     slices=SliceStageSection(channels=8, rounds=ROUNDS),
-    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=5),
+    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=7),
 )
 P = [column.name for column in PROBABILITY_COLUMNS]
 
@@ -35,12 +36,13 @@ P = [column.name for column in PROBABILITY_COLUMNS]
 def volume(seed, body=None, strength=1.0):
     rng = np.random.default_rng(seed)
     depth = 7 if body is None else len(body)
-    return embedding(strength * rng.normal(0, 1, (depth, LENGTH)), body)
+    values = strength * rng.normal(0, 1, (depth, LENGTH + N_FIT)).astype(np.float16)
+    return replace(embedding(values[:, :LENGTH], body), fit=values[:, LENGTH:])
 
 
 def hierarchy(slices=1.0, volumes=1.0):
     """Of networks that nobody trained, with weights large enough to be of different minds."""
-    networks = untrained(LENGTH + 1, SECTION)
+    networks = untrained(LENGTH + N_FIT + 1, SECTION)
     with torch.no_grad():
         for parameter in [*networks.slices.parameters(), *networks.volumes.parameters()]:
             parameter *= 3

@@ -40,6 +40,7 @@ ARTIFACTS_EACH = 2
 """Of a volume and severity."""
 FAMILIES: tuple[ArtifactFamily, ...] = (
     "dropout", "jump", "jumps", "breathing", "drift", "ghosting", "noise", "spikes",
+    "interslice",
 )  # fmt: skip
 """What can befall a single volume of a series; wrap, bias field or blur would befall all of it."""
 

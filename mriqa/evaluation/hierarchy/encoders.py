@@ -96,7 +96,7 @@ def identify(ground: Ground, plan: EncoderPlan) -> str:
         "init": own.init,
         "pretraining": own.pretraining.model_dump(mode="json"),
         "tuning": own.tuning.model_dump(mode="json"),
-        "families": list(own.simulated.families),
+        "families": list(own.simulated.slice_families),
         "series": pinned_sha256(ground.pinned),
         "version": FORMAT_VERSION,
     }

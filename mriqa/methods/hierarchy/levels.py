@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.embedding.volumes import VolumeEmbedding
+from mriqa.embedding.volumes import N_FIT, VolumeEmbedding
 
 MAD_TO_SD = 1.4826
 LEAST_SPREAD = 0.2
@@ -43,12 +43,13 @@ class Levels:
     def bag(self, embedding: VolumeEmbedding, stratum: str) -> NDArray[np.float16]:
         """The body slices of a volume, levelled, and where they lie (z, d + 1).
 
-        Places run from -1, the first slice of the body, to 1. Raises ValueError if the stratum is
-        not known.
+        What is not known of a slice is taken for usual, 0. Places run from -1, the first slice of
+        the body, to 1. Raises ValueError if the stratum is not known.
         """
         row = self.strata.index(stratum)
-        values = embedding.slices[embedding.is_body].astype(np.float32)
+        values = _features(embedding)
         levelled = np.clip((values - self.centre[row]) / self.spread[row], -LIMIT, LIMIT)
+        levelled[np.isnan(levelled)] = 0
         places = 2 * embedding.places[embedding.is_body] - 1
         return np.concatenate([levelled, places[:, None]], axis=1).astype(np.float16)
 
@@ -69,11 +70,28 @@ def fit_levels(embeddings: Mapping[str, Sequence[VolumeEmbedding]]) -> Levels:
 
 
 def _level(volumes: Sequence[VolumeEmbedding]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    slices = np.concatenate([one.slices[one.is_body] for one in volumes]).astype(np.float32)
+    slices = np.concatenate([_features(one) for one in volumes])
     # drawn: every nth slice would always be from the same places of volumes of equal depth
     drawn = np.random.default_rng(0).permutation(len(slices))[:SLICES_A_STRATUM]
     kept = slices[np.sort(drawn)]
-    centre = np.median(kept, axis=0)
-    spread = MAD_TO_SD * np.median(np.abs(kept - centre), axis=0)
-    deviation = kept.std(axis=0)
+    n_always = kept.shape[1] - N_FIT
+    always = _spread_of(kept[:, :n_always])
+    fit = [_spread_of(column[~np.isnan(column)][:, None]) for column in kept[:, n_always:].T]
+    centre, spread = (np.concatenate(parts) for parts in zip(always, *fit, strict=True))
+    return centre, spread
+
+
+def _spread_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median and spread of each column of `values` (n, k); 0 and 0 of none."""
+    if len(values) == 0:
+        return (np.zeros(values.shape[1], np.float32),) * 2
+    centre = np.median(values, axis=0)
+    spread = MAD_TO_SD * np.median(np.abs(values - centre), axis=0)
+    deviation = values.std(axis=0)
     return centre, np.where(spread > LEAST_OF_SD * deviation, spread, deviation)
+
+
+def _features(embedding: VolumeEmbedding) -> NDArray[np.float32]:
+    """What is levelled of the body slices of a volume (z, d); NaN where it is not known."""
+    own = [embedding.slices[embedding.is_body], embedding.fit[embedding.is_body]]
+    return np.concatenate(own, axis=1).astype(np.float32)

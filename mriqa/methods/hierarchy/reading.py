@@ -4,7 +4,7 @@
 features behind them a few hundred labels, some of them wrong, teach less (docs/results).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Reading:
         """The same slices with k values each."""
         final = embedding.slices[:, -embedding.n_final :].astype(np.float32)
         said = (final @ self.weight.T + self.bias).astype(np.float16)
-        return VolumeEmbedding(said, embedding.is_body, said.shape[1])
+        return replace(embedding, slices=said, n_final=said.shape[1])
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from mriqa.training.pinned_labels import (
 from mriqa.training.pretraining import pretrain
 from mriqa.training.severity import Tuning, tune
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 SETTINGS = LearningSection
@@ -114,7 +114,7 @@ def pretrained(
 ) -> SliceNetwork:  # fmt: skip
     """The slice network: from contrastive pretraining, or as the seed makes it; tuned."""
     own = settings.pretraining
-    families = tuple(map(Family, settings.simulated.families))
+    families = tuple(map(Family, settings.simulated.slice_families))
     encoder = make_encoder(own.encoder, seed=own.seed)
     if settings.init == "simclr":
         folder = run_folder / "pretraining"
