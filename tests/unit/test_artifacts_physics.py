@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from artifact_phantoms import SPACING_MM, noisy_body, smooth_object
-from mriqa.artifacts.posing import rotation_matrix
 from numpy.typing import NDArray
 
 from mriqa.artifacts import Family, apply, draw
@@ -24,6 +23,7 @@ from mriqa.artifacts.model import (
     Spikes,
     Wrap,
 )
+from mriqa.artifacts.posing import rotation_matrix
 
 SHAPES = [(5, 64, 48), (4, 61, 47)]
 

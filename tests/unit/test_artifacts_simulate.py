@@ -11,8 +11,8 @@ from artifact_phantoms import noisy_body
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from mriqa.artifacts import Artifact, Family, apply
-from mriqa.artifacts.picture import Picture, shown_slice, upright
+from mriqa.artifacts import Artifact, Family, apply, draw
+from mriqa.artifacts.picture import Picture, shown_slice, title, upright
 from mriqa.artifacts.simulate import simulate_file
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.images.geometry import Placement
@@ -255,6 +255,20 @@ def test_pictures_stand_upright(orientation: str, corner: tuple[int, int]) -> No
     (shown, _), aspect = upright(picture, 0)
     assert np.argwhere(shown).tolist() == [list(corner)]
     assert aspect == (0.5 if orientation == "RAS" else 2.0)
+
+
+def test_motion_between_slices_is_shown_across_them() -> None:
+    """Slices from the feet up, rows from front to back: the head is up, the face on the left."""
+    before = np.zeros((4, 3, 5), np.float32)
+    before[3, 0, 2] = 1  # the highest, foremost voxel
+    placement = Placement((2, 1, 0), "RAS", "SPR")
+    artifact = draw(Family.INTERSLICE, 0.5, before.shape, (3.0, 2.0, 1.0), 0)
+    picture = Picture(before, before, (3.0, 2.0, 1.0), placement, artifact)
+    (shown, _), aspect = upright(picture, 2, axis=2)
+    assert shown.shape == (4, 3)
+    assert np.argwhere(shown).tolist() == [[0, 0]]
+    assert aspect == 1.5
+    assert title(artifact, 2, 5, axis=2).endswith("column 2 of 5")
 
 
 @pytest.mark.parametrize("family", Family)
