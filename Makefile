@@ -14,7 +14,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 # Two workers by default: the tests start Snakemake and Dask themselves.
 WORKERS ?= 2
 
-.PHONY: help demo test test-all test-slow bench lint format documents clean
+.PHONY: help demo test test-all test-slow test-demo bench lint format documents clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -50,10 +50,13 @@ test: $(VENV)/.installed-test ## the tests, without the slow ones
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not slow and not cluster and not bench"
 
 test-slow: $(VENV)/.installed-test ## the slow tests and those that start SLURM
-	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "slow and not cluster"
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "slow and not cluster and not demo"
 	$(PYTEST) -m cluster
 
-test-all: test test-slow ## both
+test-demo: $(VENV)/.installed-test ## README's commands, the demo among them: a quarter of an hour or more
+	$(PYTEST) -m demo
+
+test-all: test test-slow test-demo ## all three
 
 bench: $(VENV)/.installed-bench ## ours against the peers; writes tests/benchmarks/RESULTS.md
 	$(BIN)/python tests/benchmarks/run.py

@@ -29,6 +29,7 @@ def test_every_shown_file_is_there():
 
 
 @pytest.mark.slow
+@pytest.mark.demo
 @pytest.mark.timeout(3600)
 def test_every_command_runs():
     """In the checkout itself, where `make demo` leaves what the later commands read."""
