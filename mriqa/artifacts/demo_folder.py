@@ -26,6 +26,11 @@ DESCRIPTION = "dataset_description.json"
 WRITTEN = ("truth.tsv", "labels.tsv", "real", "demo.json", "graded.json")
 """What is written beside `bids`."""
 SUBJECT_FOLDER = re.compile(r"sub-[1-9][0-9]{3,}")
+OWN_FILE = re.compile(
+    r"sub-\d+(_ses-\w+)?_(acq-dixonW_T1w|T1w|dwi|desc-brain_mask|label-(CSF|GM|WM)_probseg)"
+    r"\.(json|bval|bvec|nii|nii\.gz)"
+)
+OWN_TABLES = ("README", DESCRIPTION, "participants.json", "participants.tsv")
 OWN_NAME = re.compile(r"mriqa (\w+) cohort")
 OWN_SEED = re.compile(r"demo-data, seed (\d+), format \d+")
 
@@ -120,17 +125,38 @@ def _cohort_name(kind: str, seed: Any) -> str:
 
 
 def _remove_all_but(marker: Path) -> None:
-    for path in marker.parent.iterdir():
+    listed = [path for path in marker.parent.iterdir() if path != marker]
+    for path in listed:
+        _check_written_here(path)
+    for path in listed:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path != marker:
+        else:
             path.unlink()
+
+
+def _check_written_here(path: Path) -> None:
+    """Raise UserError if `path`, or a file in this folder, is none of a cohort of ours."""
+    for one in (path, *path.rglob("*")):
+        name = one.name
+        ours = OWN_FILE.fullmatch(name) or name in OWN_TABLES or TEMPORARY_MARK in name
+        if not ours and not (one.is_dir() and not one.is_symlink()):
+            raise UserError(
+                f"{one}: is no file of this cohort, and what lies there would have to be removed; "
+                "move it elsewhere"
+            )
 
 
 def _remove_leftovers(bids: Path, subjects: set[str]) -> None:
     """Remove subjects of a bigger cohort, and temporary files of a killed run."""
-    for folder in (*bids.iterdir(), *(bids / MAPS).glob("*")):
-        if SUBJECT_FOLDER.fullmatch(folder.name) and folder.name[4:] not in subjects:
-            shutil.rmtree(folder)
+    surplus = [
+        folder
+        for folder in (*bids.iterdir(), *(bids / MAPS).glob("*"))
+        if SUBJECT_FOLDER.fullmatch(folder.name) and folder.name[4:] not in subjects
+    ]
+    for folder in surplus:
+        _check_written_here(folder)
+    for folder in surplus:
+        shutil.rmtree(folder)
     for path in bids.rglob(f".*{TEMPORARY_MARK}*"):
         path.unlink(missing_ok=True)

@@ -22,8 +22,8 @@ def move_slices(
 ) -> Volume:
     """`volume` (z, y, x) whose slices were excited in the poses of `artifact`.
 
-    To look between voxels takes part of the noise away. Where the air shows how much there is, it
-    is put back: a slice that is too clean would give itself away.
+    To look between voxels takes part of the noise away. Where it can be measured it is put back: a
+    slice that is too clean would give itself away.
     """
     result, spline = volume.copy(), spline_of(volume)
     background = measure_background(volume)
@@ -32,7 +32,17 @@ def move_slices(
             continue
         place = pose_map(volume.shape, spacing_mm, pose.rotation_deg, pose.translation_mm)
         result[z] = np.abs(posed(spline, place, z))
-        if background.source == "air":
+        if background.source != "assumed":
             lost = background.sigma * max(1 - noise_kept(volume.shape, place, z), 0) ** 0.5
-            result[z] = rician(result[z], lost, artifact.noise_seed + z)
+            result[z] = _with_noise(result[z], lost, artifact.noise_seed + z)
     return result
+
+
+def _with_noise(image: Volume, sigma: float, seed: int) -> Volume:
+    """`image` with Rician noise, its level as before.
+
+    Interpolated air keeps the mean of its magnitudes, to which noise would add its own π/2 σ² of
+    energy: moved slices would be told by brighter air.
+    """
+    level = np.sqrt(np.maximum(image**2 - np.float32(np.pi / 2 * sigma**2), 0))
+    return rician(level, sigma, seed)

@@ -115,11 +115,11 @@ def interslice_poses(
     shares = rng.dirichlet(np.full(count, 4.0))
     directions = [_unit_pose("3d", rng) for _ in range(count)]
     scales = rng.uniform(0.5, 1.0, count)
-    rest, largest = np.argsort(shares)[::-1][:2].tolist()
-    scales[rest], scales[largest] = 0.0, 1.0
     stay = np.searchsorted(np.cumsum(shares)[:-1], (np.arange(slices) + 0.5) / slices)
+    rest, largest = np.argsort(-np.bincount(stay, minlength=count), kind="stable")[:2].tolist()
     if (stay == rest).all():  # of few slices
         stay[-1] = largest
+    scales[rest], scales[largest] = 0.0, 1.0
     degrees, millimetres = (
         at_severity(anchors, severity) for anchors in (INTERSLICE_DEG, INTERSLICE_MM)
     )

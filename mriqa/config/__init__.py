@@ -22,6 +22,7 @@ from mriqa.config.methods import (
     PretrainingSection,
     ReferenceSection,
     SimclrSection,
+    SliceFamily,
     TrainingSection,
 )
 from mriqa.config.sections import (
@@ -73,6 +74,7 @@ __all__ = [
     "Section",
     "SimclrSection",
     "SimulatedSection",
+    "SliceFamily",
     "SlicePretrainingSection",
     "SliceStageSection",
     "Source",

@@ -142,8 +142,9 @@ class SimulatedSection(Section):
     families: tuple[ArtifactFamily, ...] = Field(
         ARTIFACT_FAMILIES,
         min_length=1,
-        description="Simulated in the copies. interslice (motion between slices) shows in no "
-        "single slice and needs another family beside it.",
+        description="Simulated in the copies. interslice, motion between slices of 2-D "
+        "acquisitions (leave it out where yours are 3-D), shows in no single slice and needs "
+        "another family beside it.",
     )
     copies: int = Field(6, ge=1, description="Copies of each, at severities from 0 to 1.")
     weight: float = Field(

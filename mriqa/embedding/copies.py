@@ -6,6 +6,7 @@ simulated volumes from real ones by that alone.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,15 @@ def draw_copies(
 ) -> Iterator[Artifact]:  # fmt: skip
     """The artifacts of the `count` copies of one volume, from its name and the seed.
 
-    Families without repetition while there are enough, and of those that so few slices can show;
-    severities one from each of `count` equal
-    parts of (0, 1], or of the `spans` laid end to end, each as long as any other. So no copy
-    depends on which others there are, or on their order.
+    Families without repetition while there are enough, of those that so few slices can show;
+    severities one from each of `count` equal parts of (0, 1], or of the `spans` laid end to end,
+    each as long as any other. So no copy depends on which others there are, or on their order.
+    Raises ValueError if no family is possible.
     """
     rng = np.random.default_rng(fixed_number(seed, "copies", series_id, volume))
     families = [one for one in families if is_possible(Family(one), attributes.shape_zyx[0])]
+    if not families:
+        raise ValueError(f"{series_id}: none of the families shows in {len(image)} slices")
     rounds = [rng.permutation(len(families)) for _ in range(-(-count // len(families)))]
     chosen = [families[index] for index in np.concatenate(rounds)[:count].tolist()]
     severities = (rng.permutation(count) + 1 - rng.random(count)) / count
@@ -66,7 +69,7 @@ def simulate_copy(image: Volume, attributes: SeriesAttributes, artifact: Artifac
 
 
 def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
-    """Which slices (z) the artifact changes: of some families only some."""
+    """Which slices (z) the artifact shows in: of some families only some."""
     affected = np.ones(artifact.shape[0], dtype=bool)
     if isinstance(artifact, Dropout):
         affected[:] = False
@@ -75,5 +78,7 @@ def affected_slices(artifact: Artifact) -> NDArray[np.bool_]:
         affected[:] = False
         affected[[spike.slice for spike in artifact.spikes]] = True
     elif isinstance(artifact, Interslice):
-        affected = np.array([not pose.is_rest for pose in artifact.poses])
+        # a slice at rest is as torn from a moved one beside it as that is from it
+        differs = [one != two for one, two in pairwise(artifact.poses)]
+        affected = np.array([False, *differs]) | np.array([*differs, False])
     return affected

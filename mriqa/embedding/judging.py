@@ -19,12 +19,14 @@ from mriqa.embedding.volumes import VolumeEmbedding
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.files import MEMORY_KEY, MODEL_KEY, write_parquet
 from mriqa.images.store import StoredSeries, open_store
+from mriqa.metrics.regions import block_size
 from mriqa.progress import track
 
 OTHER_MB = 900
 """Of a job: Python with torch, the network, and its activations."""
-WORKING_COPIES = 4
-"""A volume in float32, and what embedding holds at most beside it, as multiples of its size."""
+WORKING_COPIES, COPIES_UNBLOCKED = 4, 7
+"""A volume in float32, and what embedding holds at most beside it, as multiples of its size; more
+where its slices are too small to be compared by blocks (`volumes.slice_fit`)."""
 
 
 class VolumeJudge(Protocol):
@@ -151,7 +153,8 @@ class ShardReader:
 def check_memory(shape_zyx: tuple[int, int, int], mem_mb: int, other_mb: int = OTHER_MB) -> None:
     """Raise SeriesError (out_of_memory) if a volume of this shape does not fit into a job."""
     available = max(mem_mb - other_mb, mem_mb // 4) * 2**20
-    if math.prod(shape_zyx) * 4 * WORKING_COPIES > available:
+    copies = COPIES_UNBLOCKED if block_size(shape_zyx) == 1 else WORKING_COPIES
+    if math.prod(shape_zyx) * 4 * copies > available:
         shape = "x".join(map(str, shape_zyx))
         raise SeriesError(
             ErrorCode.OUT_OF_MEMORY,

@@ -20,7 +20,8 @@ from mriqa.metrics.regions import find_regions
 Embeddings = NDArray[np.float32]
 
 FORMAT_VERSION = 3
-"""Raise it, and those of `bank` and `score`, when embeddings change: cached ones are not used."""
+"""Raise it when embeddings change: cached ones are not used; and those of the bank, and of training
+and scores of the methods, that read what has changed."""
 N_FIT = 3
 FIT_LIMIT = 100.0
 """What exceeds it says no more: a slice that is a hundred times as bright as its neighbours."""

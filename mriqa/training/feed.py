@@ -33,8 +33,7 @@ from mriqa.training.views import View, apply_view, draw_views, prepare
 Image = NDArray[np.float32]
 BlockT = TypeVar("BlockT", covariant=True)
 FAMILIES = tuple(one for one in Family if is_possible(one, slices=1))
-"""Those that a slice shows by itself."""
-"""On one slice each of them makes sense; a dropped slice is a dark one."""
+"""Those that a slice shows by itself; a dropped slice is a dark one."""
 LEAST_SEVERITY = 0.1
 LOWER_PERCENT, UPPER_PERCENT = 1.0, 99.5
 """Foreground percentiles: what lies above the air, and what is scaled to 1."""

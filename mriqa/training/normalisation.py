@@ -70,15 +70,16 @@ class _Normalise(torch.autograd.Function):
         )
         total = torch.stack([d_weight, d_bias])
         dist.all_reduce(total)
-        scale = scale if weight is None else scale * weight
-        gain = -scale / count
+        # rounded as dy·scale is below, or the two would not cancel in bfloat16
+        scale = (scale if weight is None else scale * weight).to(x.dtype)
+        gain = -scale.to(mean.dtype) / count
         # What flows through mean and variance is gain·(x̂·Σdy·x̂ + Σdy), an affine map of x̂:
         # a batch norm. dy·scale on top of it in place: one pass less over the image than apart from
         # it, and of the same type, as mixed ones take twenty times as long.
         dx = torch.nn.functional.batch_norm(
             x, mean, variance, gain * total[0], gain * total[1], eps=ctx.eps
         )
-        dx.addcmul_(gradient, scale.to(dx.dtype).view(-1, *(1,) * (x.dim() - 2)))
+        dx.addcmul_(gradient, scale.view(-1, *(1,) * (x.dim() - 2)))
         return (
             dx,
             d_weight if weight is not None else None,

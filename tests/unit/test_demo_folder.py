@@ -139,3 +139,28 @@ def test_whose_folder_it_is_is_seen_again_once_it_is_locked(tmp_path, plans, mon
     monkeypatch.setattr("mriqa.artifacts.demo_folder.lock_at_once", lock)
     with pytest.raises(UserError, match="of seed 5"), only_writer(tmp_path, plans["demo"]):
         pass
+
+
+def test_nothing_that_somebody_put_into_the_cohort_is_removed(tmp_path, plans):
+    own, bids = plans["demo"], tmp_path / "bids"
+    prepare(bids, own)
+    mine = bids / "sub-9999" / "anat" / "mine.nii.gz"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"scan")
+    with pytest.raises(UserError, match=r"mine\.nii\.gz: is no file of this cohort"):
+        prepare(bids, own)
+    assert mine.read_bytes() == b"scan"
+    mine.rename(mine.with_name("sub-9999_acq-dixonW_T1w.nii.gz"))  # as of a bigger cohort
+    prepare(bids, own)
+    assert not mine.parent.exists()
+
+
+def test_an_older_cohort_with_something_of_somebody_else_is_left(tmp_path, plans):
+    own, bids = plans["demo"], tmp_path / "bids"
+    described(bids, **dataset_description(SEED, 0, "demo"))
+    mine = bids / "derivatives" / "fmriprep" / "x.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"x\.txt: is no file of this cohort"):
+        prepare(bids, own)
+    assert mine.read_text() == "mine"

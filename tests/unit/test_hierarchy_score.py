@@ -13,8 +13,9 @@ from mriqa.config import LearningSection, RoundsSection, SliceStageSection, Volu
 from mriqa.embedding.judging import judge_shard
 from mriqa.embedding.measured import Measured
 from mriqa.embedding.volumes import N_FIT
-from mriqa.errors import ErrorCode, SeriesError
+from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.labels.model import RATINGS
+from mriqa.methods.hierarchy import model
 from mriqa.methods.hierarchy.assess import Fitted
 from mriqa.methods.hierarchy.columns import PROBABILITY_COLUMNS, SCORE_SCHEMA
 from mriqa.methods.hierarchy.learning import untrained
@@ -188,6 +189,14 @@ def test_a_model_says_the_same_when_it_is_read_again(tmp_path):
     )  # fmt: skip
     for seed in range(3):
         assert judged(found, volume(seed)) == judged(made, volume(seed))
+
+
+def test_a_model_of_other_features_is_refused(tmp_path, monkeypatch):
+    trained = Trained(torch.nn.Linear(2, 2), hierarchy(), SECTION, {})
+    write_hierarchy(tmp_path / "m", trained, Origin("hierarchy-1", "0" * 64, 0, 1), {})
+    monkeypatch.setattr(model, "N_FIT", N_FIT + 1)
+    with pytest.raises(UserError, match="older version of mriqa.*remove the folder"):
+        read_hierarchy(tmp_path / "m")
 
 
 @pytest.mark.parametrize(("accuracy", "counts"), [(None, True), (0.5, True), (0.49, False)])

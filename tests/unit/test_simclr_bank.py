@@ -10,6 +10,7 @@ from simclr_banks import SECTION, made_bank
 from simclr_cohort import SPACING, image
 
 from mriqa.artifacts import Family, draw
+from mriqa.artifacts.model import Interslice, Pose
 from mriqa.config import ReferenceSection
 from mriqa.embedding.cache import EmbeddingCache
 from mriqa.embedding.copies import affected_slices, draw_copies, simulate_copy
@@ -282,7 +283,25 @@ def test_copies_stay_within_the_range_of_the_data_type():
     assert copy.max() <= 255
 
 
-@pytest.mark.parametrize("family", list(Family))
+def test_slices_between_which_there_was_motion_are_affected_on_both_sides():
+    poses = [Pose((0.0, 0.0, 0.0), (0.0, 0.0, float(place))) for place in (0, 0, 0, 4, 4, 0)]
+    artifact = Interslice(
+        family=Family.INTERSLICE, severity=1.0, seed=0, shape=(6, 8, 8), interleave=2,
+        poses=tuple(poses), noise_seed=0,
+    )  # fmt: skip
+    assert affected_slices(artifact).tolist() == [False, False, True, True, True, True]
+
+
+def test_copies_have_only_families_that_so_few_slices_can_show():
+    source = image(0, shape=(2, 40, 36))
+    stored = attributes("float32", shape=source.shape)
+    drawn = list(draw_copies("a", 0, source, stored, ["interslice", "noise"], 6, seed=0))
+    assert {one.family for one in drawn} == {Family.NOISE}
+    with pytest.raises(ValueError, match="a: none of the families shows in 2 slices"):
+        next(draw_copies("a", 0, source, stored, ["interslice"], 6, seed=0))
+
+
+@pytest.mark.parametrize("family", [one for one in Family if one is not Family.INTERSLICE])
 def test_affected_slices_are_those_that_change(family):
     source = image(0, shape=(12, 40, 36))
     artifact = draw(family, 1.0, source.shape, SPACING, seed=5)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from mriqa.training.encoders import make_encoder
@@ -9,6 +10,7 @@ from mriqa.training.normalisation import (
     GlobalBatchNorm1d,
     GlobalBatchNorm2d,
     GlobalBatchNorm3d,
+    _Normalise,
     globalise,
 )
 
@@ -56,3 +58,20 @@ def test_no_local_batch_norm_is_left_in_an_encoder(dims):
     kinds = {type(module) for module in make_encoder("resnet18", dims, seed=0).modules()}
     assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
     assert kinds & {GlobalBatchNorm2d, GlobalBatchNorm3d}
+
+
+def test_what_flows_back_sums_to_nothing_in_bfloat16_too(tmp_path):
+    """The mean of a channel changes no output, so gradients of a channel sum to zero: also those
+    of a loss that wants all of them larger."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(16, 8, 12, 12, generator=generator).bfloat16().requires_grad_()
+    weight, bias = (torch.rand(8, generator=generator) + 0.5).requires_grad_(), torch.zeros(8)
+    wanted = (torch.randn(x.shape, generator=generator) + 5).bfloat16()
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        y = _Normalise.apply(x, weight, bias, 1e-5, 1)[0]
+        (dx,) = torch.autograd.grad(y, x, wanted)
+    finally:
+        dist.destroy_process_group()
+    dx = dx.float()
+    assert (dx.mean((0, 2, 3)).abs() / dx.square().mean((0, 2, 3)).sqrt()).max() < 0.01

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mriqa.config import ArtifactFamily
+from mriqa.config import SliceFamily
 from mriqa.evaluation.auc import Floats
 from mriqa.evaluation.findings import spearman
 from mriqa.evaluation.simclr.cells import Design
@@ -39,7 +39,7 @@ def rising_records(
 
 
 def _within(design: Design, badness: Floats, family: str, mode: ModeSection) -> Record:
-    named = mode.levels.get(cast(ArtifactFamily, family), ())
+    named = mode.levels.get(cast(SliceFamily, family), ())
     levels = {0.0, *(mode.rising if family in mode.rising_families else named)}
     asked = np.isin(design.family, [family, CLEAN]) & np.isin(design.severity, sorted(levels))
     found = []

@@ -5,18 +5,18 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mriqa.config import ArtifactFamily, PretrainingSection, ReferenceSection, Section
+from mriqa.config import PretrainingSection, ReferenceSection, Section, SliceFamily
 from mriqa.errors import ConfigError
 from mriqa.evaluation.settings_file import load_settings
 
 MILD, MEDIUM, STRONG = 0.25, 0.5, 1.0
 LEVEL_NAMES = {MILD: "mild", MEDIUM: "medium", STRONG: "strong"}
-MAIN: tuple[ArtifactFamily, ...] = ("noise", "ghosting", "breathing", "jumps")
-OTHER: tuple[ArtifactFamily, ...] = (
+MAIN: tuple[SliceFamily, ...] = ("noise", "ghosting", "breathing", "jumps")
+OTHER: tuple[SliceFamily, ...] = (
     "jump", "drift", "spikes", "low_pass", "wrap", "bias", "dropout",
 )  # fmt: skip
 S = TypeVar("S", bound=Section)
-Levels = dict[ArtifactFamily, tuple[float, ...]]
+Levels = dict[SliceFamily, tuple[float, ...]]
 Mode = Literal["full", "small", "references"]
 
 
@@ -32,14 +32,14 @@ class ModeSection(Section):
         dict.fromkeys(MAIN, (MILD, MEDIUM, STRONG)) | dict.fromkeys(OTHER, (MEDIUM, STRONG)),
         description="Severities of each simulated family; 0.25 mild, 0.5 medium, 1 strong.",
     )
-    held_out: tuple[ArtifactFamily, ...] = Field(
+    held_out: tuple[SliceFamily, ...] = Field(
         (*MAIN, *OTHER), description="Families taken out of the bank, one at a time."
     )
     rising: tuple[float, ...] = Field(
         (0.125, MILD, MEDIUM, 0.75, STRONG),
         description="Severities above 0 of one artifact that grows; none: not asked.",
     )
-    rising_families: tuple[ArtifactFamily, ...] = Field(
+    rising_families: tuple[SliceFamily, ...] = Field(
         MAIN, description="Whose severity rises so; the others have their `levels`."
     )
     rising_subjects: int = Field(8, ge=1, description="Subjects for whom severity rises.")

@@ -30,7 +30,8 @@ SLICES_A_STRATUM = 4000
 
 @dataclass(frozen=True)
 class Levels:
-    """Of each of s `strata` the median and the spread (s, d) of d features."""
+    """Of each of s `strata` the median and the spread (s, d) of d features; the spread is NaN where
+    nothing was known of a feature, which then says nothing of a volume either."""
 
     strata: tuple[str, ...]
     centre: NDArray[np.float32]
@@ -64,7 +65,9 @@ def fit_levels(embeddings: Mapping[str, Sequence[VolumeEmbedding]]) -> Levels:
     strata = tuple(sorted(embeddings))
     levels = [_level(embeddings[name]) for name in strata]
     centre, spread = (np.stack(values) for values in zip(*levels, strict=True))
-    least = np.maximum(LEAST_SPREAD * np.median(spread, axis=0), LEAST_OF_CENTRE * np.abs(centre))
+    usual = np.array([np.median(own[~np.isnan(own)]) if not np.isnan(own).all() else 0.0
+                      for own in spread.T])  # fmt: skip
+    least = np.maximum(LEAST_SPREAD * usual, LEAST_OF_CENTRE * np.abs(centre))
     least = np.maximum(least, 1e-6)
     return Levels(strata, centre.astype(np.float32), np.maximum(spread, least).astype(np.float32))
 
@@ -82,9 +85,10 @@ def _level(volumes: Sequence[VolumeEmbedding]) -> tuple[NDArray[np.float32], NDA
 
 
 def _spread_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Median and spread of each column of `values` (n, k); 0 and 0 of none."""
+    """Median and spread of each column of `values` (n, k); 0 and NaN of none."""
     if len(values) == 0:
-        return (np.zeros(values.shape[1], np.float32),) * 2
+        nothing = np.zeros(values.shape[1], np.float32)
+        return nothing, nothing * np.nan
     centre = np.median(values, axis=0)
     spread = MAD_TO_SD * np.median(np.abs(values - centre), axis=0)
     deviation = values.std(axis=0)

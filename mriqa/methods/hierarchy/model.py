@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from mriqa.config import LearningSection
-from mriqa.embedding.volumes import VolumeEmbedding
+from mriqa.embedding.volumes import N_FIT, VolumeEmbedding
+from mriqa.errors import UserError
 from mriqa.methods.hierarchy.assess import Fitted
 from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.learning import Networks, untrained
@@ -84,6 +85,7 @@ def write_hierarchy(
         "strata": list(own.levels.strata),
         "stratum_columns": list(own.stratum_columns),
         "precision": own.precision,
+        "n_fit": N_FIT,
         "fitted": own.fitted.to_json(),
     }
     module = _All(trained.encoder, own)
@@ -96,6 +98,11 @@ def read_hierarchy(folder: Path) -> Hierarchy:
 
 
 def _hierarchy(model: ModelFolder) -> Hierarchy:
+    if model.config.get("n_fit") != N_FIT:
+        raise UserError(
+            f"{model.path}: an older version of mriqa trained it on other features of slices; "
+            "remove the folder to train anew"
+        )
     section = LearningSection.model_validate(model.config["learning"])
     centre, spread = (model.weights[name].numpy() for name in ("centre", "spread"))
     levels = Levels(tuple(model.config["strata"]), centre, spread)
