@@ -62,6 +62,15 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if it is missing, damaged or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON to `path`; refuses NaN, which JSON does not have."""
     write_text(path, _json(content))

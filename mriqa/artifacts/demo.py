@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mriqa.artifacts.demo_folder import FORMAT_VERSION, only_writer, prepare, read_object
+from mriqa.artifacts.demo_folder import FORMAT_VERSION, only_writer, prepare
 from mriqa.artifacts.demo_labels import labels_tsv
 from mriqa.artifacts.demo_names import file_names
 from mriqa.artifacts.demo_plan import BadSeries, DemoPlan, DemoSeries, plan_demo
@@ -32,7 +32,7 @@ from mriqa.artifacts.demo_tables import (
     truth_tsv,
 )
 from mriqa.errors import UserError
-from mriqa.files import write_bytes, write_json, write_text
+from mriqa.files import read_object, write_bytes, write_json, write_text
 from mriqa.progress import track
 
 INLINE_SERIES = 6

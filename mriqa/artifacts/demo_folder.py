@@ -5,7 +5,6 @@ where that is gone by the stamp that is written last. Scans cannot be had again:
 lies, nothing is written.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from mriqa.artifacts.demo_names import MAPS
 from mriqa.artifacts.demo_plan import DemoPlan
 from mriqa.artifacts.demo_tables import dataset_description
 from mriqa.errors import UserError
-from mriqa.files import TEMPORARY_MARK, write_json
+from mriqa.files import TEMPORARY_MARK, read_object, write_json
 from mriqa.processes import lock_at_once
 
 FORMAT_VERSION = 1
@@ -62,15 +61,6 @@ def prepare(bids: Path, plan: DemoPlan) -> None:
     _remove_leftovers(bids, {series.subject for series in plan.series})
     if there != description:
         write_json(marker, description)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; an empty one if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _check_own(out: Path, plan: DemoPlan) -> None:

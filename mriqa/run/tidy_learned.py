@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mriqa.files import TEMPORARY_MARK, write_parquet
+from mriqa.files import TEMPORARY_MARK, read_object, write_parquet
 from mriqa.run.learned import MADE_FROM
-from mriqa.training.model_files import damage_of_model, read_object, sha256_of
+from mriqa.training.model_files import damage_of_model, sha256_of
 
 FOLDERS = ("training", "models", "references", "embeddings", "scores")
 """Where the learned methods write."""

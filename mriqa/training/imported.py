@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mriqa.errors import UserError
-from mriqa.files import replacing_folder, write_json
+from mriqa.files import read_object, replacing_folder, write_json
 from mriqa.training.manifest import DIGITS
 from mriqa.training.model_files import (
     CONFIG,
     MODEL_FILES,
     PROVENANCE,
     damage_of_model,
-    read_object,
 )
 
 IMPORTED_FROM = "imported_from"

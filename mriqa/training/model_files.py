@@ -1,9 +1,9 @@
 """The files of a trained model, as far as they can be checked without torch."""
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
+
+from mriqa.files import read_object
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
@@ -28,12 +28,3 @@ def damage_of_model(folder: Path) -> str | None:
         return f"{WEIGHTS} is not the file that was written"
     broken = [name for name in MODEL_FILES[1:] if not read_object(folder / name)]
     return f"{', '.join(broken)} cannot be read" if broken else None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty if it is missing, damaged or holds something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

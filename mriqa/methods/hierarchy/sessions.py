@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mriqa.files import read_object
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy.subjects import FAIL, PASS, SubjectRule
-from mriqa.training.model_files import CONFIG, read_object
+from mriqa.training.model_files import CONFIG
 
 _SQL = """
 WITH rated AS (SELECT * FROM volumes WHERE hierarchy_rating IS NOT NULL),

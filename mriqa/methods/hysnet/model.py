@@ -10,11 +10,12 @@ from torch import nn
 from mriqa.config import HysnetLearningSection, TrainingSection
 from mriqa.embedding.network import score_device
 from mriqa.errors import UserError
+from mriqa.files import read_object
 from mriqa.methods.hysnet.net import make_net
 from mriqa.methods.hysnet.patches import Parts, parts_from_json
 from mriqa.methods.hysnet.predicting import Predictor
 from mriqa.methods.hysnet.target import TargetScale
-from mriqa.training.model_files import CONFIG, PROVENANCE, read_object
+from mriqa.training.model_files import CONFIG, PROVENANCE
 from mriqa.training.model_folder import Origin, read_model, write_model
 
 METHOD = "hysnet"
