@@ -162,7 +162,8 @@ def test_an_older_format_is_made_again(own_folder, demo_folder):
     path = own_folder / "bids/dataset_description.json"
     path.write_text(path.read_text().replace("format 1", "format 0"))
     (own_folder / "demo.json").unlink()
-    (own_folder / "bids/sub-1001/stale.txt").write_text("of the older format")
+    stale = own_folder / "bids/sub-1001/sub-1001_ses-9_T1w.json"  # which the plan no longer has
+    stale.write_text("of the older format")
     summary = make_demo(own_folder, seed=SEED, subjects=SUBJECTS, download=False)
     assert summary.written == summary.series
     assert digests(own_folder) == digests(demo_folder)
