@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.embedding.volumes import N_FIT
+from mriqa.embedding.volumes import SLICE_METRICS
 
 
-def no_fit(count: int) -> NDArray[np.float16]:
-    """Of `count` slices that nothing is known of but themselves."""
-    return np.full((count, N_FIT), np.nan, dtype=np.float16)
+def no_metrics(count: int) -> NDArray[np.float32]:
+    """Of `count` slices, none of which was measured."""
+    return np.full((count, len(SLICE_METRICS)), np.nan, dtype=np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 
 from mriqa.cohort.manifest import COHORT_SCHEMA, shard_name
 from mriqa.embedding.volumes import VolumeEmbedding
@@ -32,7 +32,7 @@ def embedding(values, is_body=None):
     """Of slices with the features `values` (z, d), all of the body if nothing else is said."""
     slices = np.asarray(values, dtype=np.float16)
     body = np.ones(len(slices), dtype=bool) if is_body is None else np.asarray(is_body, dtype=bool)
-    return VolumeEmbedding(slices, body, slices.shape[1], no_fit(len(slices)))
+    return VolumeEmbedding(slices, body, slices.shape[1], no_metrics(len(slices)))
 
 
 def series(series_id, **changed: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Made-up references: embeddings without images, in which quality is one direction."""
 
 import numpy as np
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 
 from mriqa.config import ReferenceSection
 from mriqa.embedding.volumes import VolumeEmbedding
@@ -25,7 +25,7 @@ def embedding(rng, anatomy, severity, family=None) -> VolumeEmbedding:
         slices[:, 3 + FAMILIES.index(family)] += 4 * severity
     body = np.ones(N_SLICES, dtype=bool)
     body[0] = False
-    return VolumeEmbedding(slices.astype(np.float16), body, N_FINAL, no_fit(len(slices)))
+    return VolumeEmbedding(slices.astype(np.float16), body, N_FINAL, no_metrics(len(slices)))
 
 
 def made_bank(n_subjects=8, copies=3, seed=0, spread=0.3) -> StratumBank:

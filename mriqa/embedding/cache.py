@@ -27,11 +27,13 @@ class EmbeddingCache:
     """Embeddings of one model by key (`series_id volume`, ...) and fingerprint of the source.
 
     `maker` says all that embeddings depend on beside the source: model and precision.
+    `with_metrics` says whether they have the hand-made metrics of their slices, too.
     """
 
-    def __init__(self, path: Path, maker: str) -> None:
+    def __init__(self, path: Path, maker: str, *, with_metrics: bool = False) -> None:
+        self.with_metrics = with_metrics
         self._path = path
-        self._maker = f"{maker} format {FORMAT_VERSION}"
+        self._maker = f"{maker} format {FORMAT_VERSION}{' with metrics' if with_metrics else ''}"
         self._old = _read(path, self._maker)
         self._used: dict[str, tuple[str, VolumeEmbedding]] = {}
         self._changed = False
@@ -70,18 +72,18 @@ class EmbeddingCache:
 
 
 def _content(embeddings: dict[str, tuple[str, VolumeEmbedding]], maker: str) -> bytes:
-    listed, slices, body, fit = [], [], [], []
+    listed, slices, body, metrics = [], [], [], []
     for key, (fingerprint, embedding) in embeddings.items():
         listed.append([key, fingerprint, len(embedding.is_body), embedding.n_final])
         slices.append(embedding.slices)
         body.append(embedding.is_body)
-        fit.append(embedding.fit)
+        metrics.append(embedding.metrics)
     tensors: dict[str, NDArray[Any]] = {}
     if listed:
         tensors = {
             "slices": np.concatenate(slices),
             "is_body": np.concatenate(body),
-            "fit": np.concatenate(fit),
+            "metrics": np.concatenate(metrics),
         }
     return save(tensors, {"maker": maker, "volumes": json.dumps(listed)})
 
@@ -94,14 +96,15 @@ def _read(path: Path, maker: str) -> dict[str, tuple[str, VolumeEmbedding]]:
             listed = json.loads(about.get("volumes", "[]"))
             if about.get("maker") != maker or not listed:
                 return {}
-            slices, body, fit = (opened.get_tensor(one) for one in ("slices", "is_body", "fit"))
+            names = ("slices", "is_body", "metrics")
+            slices, body, metrics = (opened.get_tensor(one) for one in names)
     except (OSError, SafetensorError, ValueError):
         return {}
     ends = np.cumsum([count for _, _, count, _ in listed])
-    if any(len(one) != ends[-1] for one in (slices, body, fit)):
+    if any(len(one) != ends[-1] for one in (slices, body, metrics)):
         return {}
     found = {}
     for (key, fingerprint, count, n_final), end in zip(listed, ends.tolist(), strict=True):
         own = slice(end - count, end)
-        found[key] = fingerprint, VolumeEmbedding(slices[own], body[own], n_final, fit[own])
+        found[key] = fingerprint, VolumeEmbedding(slices[own], body[own], n_final, metrics[own])
     return found

@@ -36,8 +36,7 @@ class Embedder:
         found = self._cache.get(key, state)
         if found is None:
             intensity = Intensity.of_percentiles(attributes.percentiles[volume], key)
-            found = embed_volume(self.encoder, stored.volume(volume), intensity, key)
-            self._cache.put(key, state, found)
+            found = self._embedded(stored.volume(volume), intensity, key, state)
         return found
 
     def embed_copies(
@@ -59,12 +58,21 @@ class Embedder:
         due = [one for one, known in zip(artifacts, found, strict=True) if known is None]
         simulated = ahead(partial(simulate_copy, image, attributes), due)
         for name, known in zip(keys, found, strict=True):
-            yield known or self._embedded(next(simulated), name, state, kept)
+            if known is None:
+                copy = next(simulated)
+                known = self._embedded(copy, Intensity.measured(copy, name), name, state, kept)
+            yield known
 
     def _embedded(
-        self, copy: Volume, key: str, state: str, kept: NDArray[np.intp]
+        self,
+        image: Volume,
+        intensity: Intensity,
+        key: str,
+        state: str,
+        kept: NDArray[np.intp] | None = None,
     ) -> VolumeEmbedding:
-        made = embed_volume(self.encoder, copy, Intensity.measured(copy, key), key, kept)
+        with_metrics = self._cache.with_metrics
+        made = embed_volume(self.encoder, image, intensity, key, kept, with_metrics=with_metrics)
         self._cache.put(key, state, made)
         return made
 
@@ -91,11 +99,13 @@ def fingerprint(attributes: SeriesAttributes) -> str:
 
 
 def model_embedder(
-    model: Path, model_id: str, cache: Path, precision: str, settings: TrainingSection
-) -> Embedder:
+    model: Path, model_id: str, cache: Path, precision: str, settings: TrainingSection,
+    *, with_metrics: bool = False,
+) -> Embedder:  # fmt: skip
     """Embeds with the model in the folder `model`, keeping what it makes in the file `cache`.
 
     `precision` is that of the bank: embeddings of another differ in the third digit.
+    `with_metrics`: the slices are measured, too.
     """
 
     def open_encoder() -> Encoder:
@@ -104,4 +114,5 @@ def model_embedder(
 
         return open_network(model, settings.model_copy(update={"precision": precision}))
 
-    return Embedder(open_encoder, EmbeddingCache(cache, f"{model_id} {precision}"))
+    maker = f"{model_id} {precision}"
+    return Embedder(open_encoder, EmbeddingCache(cache, maker, with_metrics=with_metrics))

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import PERCENTILES, IntensityCollector
-from mriqa.metrics.neighbours import compare_neighbours
-from mriqa.metrics.regions import find_regions
+from mriqa.metrics import BODY_SLICE_COLUMNS, measure
 
 Embeddings = NDArray[np.float32]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when embeddings change: cached ones are not used; and those of the bank, and of training
 and scores of the methods, that read what has changed."""
-N_FIT = 3
-FIT_LIMIT = 100.0
-"""What exceeds it says no more: a slice that is a hundred times as bright as its neighbours."""
+_NO_QUALITY = ("body_foreground_fraction",)
+SLICE_METRICS = tuple(one.name for one in BODY_SLICE_COLUMNS if one.name not in _NO_QUALITY)
+"""The hand-made metrics of a slice that `VolumeEmbedding.metrics` has, in this order."""
+_UNBOUNDED = tuple(one.name for one in BODY_SLICE_COLUMNS if one.bounds == (0, None))
+"""Ratios: of these the logarithm counts."""
 
 UPPER_PERCENTILE = 99.5
 """Of the foreground: the intensity that becomes 1, in training as here."""
@@ -37,14 +38,15 @@ class VolumeEmbedding:
     """`slices` (z, d) float16, one a slice; `is_body` (z): whether enough foreground is in it.
 
     The last `n_final` of the d values are the network's output, those before of its other stages.
-    `fit` (z, 3): how a slice fits between its neighbours, which no slice shows by itself:
-    consistency, tearing and dropout (`metrics.neighbours`), NaN where there is nothing to compare.
+    `metrics` (z, k) float32: what is measured of each slice, and of how it fits between its
+    neighbours, which no slice shows by itself: SLICE_METRICS, NaN where not known; ratios as
+    ln(1 + x). k is 0 where nobody asked.
     """
 
     slices: NDArray[np.float16]
     is_body: NDArray[np.bool_]
     n_final: int
-    fit: NDArray[np.float16]
+    metrics: NDArray[np.float32]
 
     @cached_property
     def volume(self) -> Embeddings:
@@ -105,30 +107,39 @@ def embed_volume(
     intensity: Intensity,
     what: str,
     kept: NDArray[np.intp] | None = None,
+    *,
+    with_metrics: bool = False,
 ) -> VolumeEmbedding:
     """The embedding of `volume` (z, y, x), or of its slices `kept` alone.
 
     Raises SeriesError (internal) if the encoder gives what is no number.
     """
-    is_body, fit = body_slices(volume, intensity.threshold), slice_fit(volume)
+    is_body = body_slices(volume, intensity.threshold)
+    metrics = slice_metrics(volume) if with_metrics else np.empty((len(volume), 0), np.float32)
     if kept is not None:
-        volume, is_body, fit = volume[kept], is_body[kept], fit[kept]
+        volume, is_body, metrics = volume[kept], is_body[kept], metrics[kept]
         is_body = is_body if is_body.any() else np.ones_like(is_body)
     slices = encoder.encode(volume, intensity.upper)
     with np.errstate(over="ignore"):
         stored = slices.astype(np.float16)
     if not np.isfinite(stored).all():
         raise SeriesError(ErrorCode.INTERNAL, f"{what}: its embedding is not finite")
-    return VolumeEmbedding(stored, is_body, encoder.n_final, fit)
+    return VolumeEmbedding(stored, is_body, encoder.n_final, metrics)
 
 
-def slice_fit(volume: NDArray[np.float32]) -> NDArray[np.float16]:
-    """How each slice of `volume` (z, y, x) fits between its neighbours; see `VolumeEmbedding`."""
-    finite = np.isfinite(volume)
-    shown = np.abs(volume) if finite.all() else np.abs(np.where(finite, volume, np.float32(0)))
-    near = compare_neighbours(find_regions(shown, None if finite.all() else finite))
-    found = np.stack([near.consistency, near.tearing, near.dropout], axis=1)
-    return np.asarray(np.clip(found, -FIT_LIMIT, FIT_LIMIT), dtype=np.float16)
+def slice_metrics(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The hand-made metrics of the slices of `volume` (z, y, x); see `VolumeEmbedding`."""
+    try:
+        # no metric of a slice depends on the spacing
+        measured = measure(volume, (1.0, 1.0, 1.0), upper=UPPER_PERCENTILE).slices
+    except SeriesError:  # nothing stands out: nothing is known
+        return np.full((len(volume), len(SLICE_METRICS)), np.nan, np.float32)
+    found = [
+        np.log1p(measured[name]) if name in _UNBOUNDED else measured[name] for name in SLICE_METRICS
+    ]
+    values = np.stack(found, axis=1).astype(np.float32)
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

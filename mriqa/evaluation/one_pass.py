@@ -66,17 +66,20 @@ class EmbeddingReader:
     """Embeds with an encoder that is opened when it is first needed.
 
     `below`: caches of a run that may already have what is asked for; they are only read.
-    `chosen` says of an item whether this encoder is asked for it.
+    `chosen` says of an item whether this encoder is asked for it; `with_metrics`, whether
+    slices are measured, too.
     """
 
     def __init__(
         self, open_encoder: Callable[[], Encoder], folder: Path, maker: str,
         below: Iterable[Path] = (), chosen: Callable[[Item], bool] = lambda _: True,
+        *, with_metrics: bool = False,
     ) -> None:  # fmt: skip
         self._open_encoder = open_encoder
         self._folder = folder
         self._maker = maker
         self._chosen = chosen
+        self._with_metrics = with_metrics
         self._below = [EmbeddingCache(path, maker) for path in below]
         self._series: tuple[str, _KeptCache] | None = None
 
@@ -108,7 +111,9 @@ class EmbeddingReader:
             else Intensity.measured(image, item.key)
         )
         kept = None if item.kept is None else np.array(item.kept, dtype=np.intp)
-        embedding = embed_volume(self._encoder, image, intensity, item.key, kept)
+        embedding = embed_volume(
+            self._encoder, image, intensity, item.key, kept, with_metrics=self._with_metrics
+        )
         self._cache(item.scan.series_id).put(item.key, state, embedding)
 
     def keep(self) -> None:
@@ -121,7 +126,8 @@ class EmbeddingReader:
         if self._series is None or self._series[0] != series_id:
             self.keep()
             path = self._folder / f"{store_array_name(series_id)}.safetensors"
-            self._series = series_id, _KeptCache(path, self._maker)
+            cache = _KeptCache(path, self._maker, with_metrics=self._with_metrics)
+            self._series = series_id, cache
         return self._series[1]
 
 

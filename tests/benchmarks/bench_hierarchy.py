@@ -13,7 +13,7 @@ from torch import nn
 
 from mriqa.config import LearningSection, TrainingSection
 from mriqa.embedding.network import make_network
-from mriqa.embedding.volumes import N_FIT, VolumeEmbedding, slice_fit
+from mriqa.embedding.volumes import SLICE_METRICS, VolumeEmbedding, slice_metrics
 from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.learning import untrained
 from mriqa.methods.hierarchy.reading import Reading
@@ -21,8 +21,8 @@ from mriqa.training.encoders import make_encoder
 from mriqa.training.severity import SeverityNet
 
 FAMILIES = 11
-FEATURES = FAMILIES + 2 + N_FIT + 1
-"""Of a slice: logits of the families and of none, severity, place."""
+FEATURES = FAMILIES + 2 + len(SLICE_METRICS) + 1
+"""Of a slice: logits of the families and of none, severity, metrics, place."""
 LEAST_A_SECOND = 25.0
 """Volumes a second that the volume stage must rate, given their slices' features."""
 
@@ -42,9 +42,9 @@ def measure_slices() -> dict:
 
     def rate() -> None:
         slices = ours.encode(volume, 1.0).astype(np.float16)
-        fit = slice_fit(scan)
-        told = reading.of(VolumeEmbedding(slices, is_body, ours.n_final, fit)).slices
-        features = np.concatenate([told, np.nan_to_num(fit), places], axis=1, dtype=np.float32)
+        metrics = slice_metrics(scan)
+        told = reading.of(VolumeEmbedding(slices, is_body, ours.n_final, metrics)).slices
+        features = np.concatenate([told, np.nan_to_num(metrics), places], axis=1, dtype=np.float32)
         networks.rate(Bags(features, np.array([VOLUME[0]])))
 
     times = alternating(rate, lambda: theirs.encode(volume, 1.0), REPEATS)

@@ -3,23 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, floats, integers
 from simclr_cohort import image
 
 from mriqa.config import TrainingSection
 from mriqa.embedding import network
 from mriqa.embedding.network import Network, fold_batch_norms, make_network, open_network
 from mriqa.embedding.volumes import (
+    SLICE_METRICS,
+    UPPER_PERCENTILE,
     Intensity,
     VolumeEmbedding,
     body_slices,
     embed_volume,
-    slice_fit,
+    slice_metrics,
     spread_over_body,
 )
 from mriqa.errors import ErrorCode, SeriesError, UserError
-from mriqa.metrics.neighbours import compare_neighbours
-from mriqa.metrics.regions import find_regions
+from mriqa.metrics import measure
 from mriqa.training.encoders import EMBEDDING, make_encoder
 from mriqa.training.nonlocal_net import NonlocalEncoder
 from mriqa.training.views import prepare
@@ -147,7 +150,7 @@ def test_a_volume_is_the_mean_of_its_body_slices():
     rng = np.random.default_rng(0)
     slices = rng.normal(0, 1, (6, 4)).astype(np.float16)
     body = np.array([False, True, True, False, True, False])
-    found = VolumeEmbedding(slices, body, 3, no_fit(len(slices)))
+    found = VolumeEmbedding(slices, body, 3, no_metrics(len(slices)))
     np.testing.assert_allclose(found.volume, slices[[1, 2, 4]].astype(float).mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.places, [0, 0, 1 / 3, 2 / 3, 1, 1], rtol=1e-6)
 
@@ -201,18 +204,36 @@ def test_a_device_that_is_not_there_is_named(encoder, tmp_path):
         open_network(tmp_path / "none", TrainingSection())
 
 
-def test_how_slices_fit_is_what_the_metrics_say_of_them():
+def test_the_metrics_of_slices_are_those_of_the_tables():
     rng = np.random.default_rng(0)
     volume = rng.rayleigh(2, (9, 64, 64)).astype(np.float32)
     volume[:, 16:48, 16:48] += 100 + rng.normal(0, 20, (1, 32, 32)).astype(np.float32)
     volume[4, 16:48, 16:48] *= 0.3
-    near = compare_neighbours(find_regions(volume))
-    fit = slice_fit(volume)
-    assert fit.dtype == np.float16
-    np.testing.assert_allclose(fit[:, 0], near.consistency, rtol=2e-3)
-    np.testing.assert_allclose(fit[:, 1], near.tearing, rtol=2e-3, atol=1e-3)
-    assert fit[4, 2] == np.nanmax(fit[:, 2]) > 0.5
-    assert np.isnan(fit[[0, -1], 1:]).all()
+    known = measure(volume, (3.0, 1.0, 1.0), upper=UPPER_PERCENTILE).slices
+    found = dict(zip(SLICE_METRICS, slice_metrics(volume).T, strict=True))
+    np.testing.assert_allclose(found["body_efc"], known["body_efc"], rtol=1e-6)
+    np.testing.assert_allclose(np.expm1(found["body_snr"]), known["body_snr"], rtol=1e-5)
+    assert "body_foreground_fraction" not in found  # says where a slice lies, not how good it is
+    dropout = found["body_slice_dropout"]
+    assert dropout[4] == np.nanmax(dropout) > 0.5
+    assert np.isnan(dropout[[0, -1]]).all()
+
+
+def test_of_a_volume_in_which_nothing_stands_out_no_metric_is_known():
+    found = slice_metrics(np.ones((5, 16, 16), np.float32))
+    assert found.shape == (5, len(SLICE_METRICS))
+    assert np.isnan(found).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=integers(0, 1000), zeroed=booleans(), scale=floats(1e-3, 1e4))
+def test_metrics_are_numbers_or_unknown(seed, zeroed, scale):
+    rng = np.random.default_rng(seed)
+    volume = rng.rayleigh(2, (5, 40, 40)).astype(np.float32)
+    volume[:, 10:30, 10:30] += 100
+    if zeroed:
+        volume[volume < 50] = 0
+    assert not np.isinf(slice_metrics(volume * np.float32(scale))).any()
 
 
 class Ones:
@@ -224,16 +245,20 @@ class Ones:
         return np.ones((len(volume), 2), np.float32)
 
 
-def test_how_slices_fit_is_taken_before_any_are_left_out():
+def test_slices_are_measured_before_any_are_left_out():
     volume = np.random.default_rng(0).uniform(0, 100, (9, 32, 32)).astype(np.float32)
     kept = np.array([1, 4, 8])
-    whole = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one")
-    some = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", kept)
-    np.testing.assert_array_equal(some.fit, whole.fit[kept])
+    whole = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", with_metrics=True)
+    some = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", kept, with_metrics=True)
+    assert whole.metrics.shape == (9, len(SLICE_METRICS))
+    np.testing.assert_array_equal(some.metrics, whole.metrics[kept])
+    unasked = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one")
+    assert unasked.metrics.shape == (9, 0)
 
 
-def test_voxels_that_are_no_numbers_say_nothing_of_a_fit():
+def test_voxels_that_are_no_numbers_say_nothing():
     volume = np.random.default_rng(0).rayleigh(2, (9, 64, 64)).astype(np.float32)
     volume[:, 16:48, 16:48] += 100
     volume[3, 20:24, 20:24] = np.nan
-    assert np.isfinite(slice_fit(volume)[1:-1]).all()
+    found = slice_metrics(volume)[:, SLICE_METRICS.index("body_slice_consistency")]
+    assert np.isfinite(found).all()

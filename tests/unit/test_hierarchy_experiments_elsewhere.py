@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 from hierarchy_exam import SHAPE, SPACING
 from sklearn.metrics import roc_auc_score
 
@@ -41,7 +41,7 @@ class Listener:
 def embedding(value: float) -> VolumeEmbedding:
     values = np.full((2, 3), value, dtype=np.float16)
     values[1] += np.float16(0.01)
-    return VolumeEmbedding(values, np.ones(2, dtype=bool), 3, no_fit(2))
+    return VolumeEmbedding(values, np.ones(2, dtype=bool), 3, no_metrics(2))
 
 
 def series(n=9, name="dwi", raised=(0.5, 5.0, 50.0)):

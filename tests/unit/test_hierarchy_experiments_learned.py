@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 from hierarchy_exam import SEVERITIES, SHAPE, SPACING, item, people, said, volumes
 from hierarchy_volumes import SECTION
 from hierarchy_volumes import volumes as make_volumes
@@ -132,7 +132,7 @@ def test_volumes_know_what_they_should_be_rated():
 
 
 def embedded(value):
-    return VolumeEmbedding(np.full((3, 2), value, np.float16), np.ones(3, bool), 2, no_fit(3))
+    return VolumeEmbedding(np.full((3, 2), value, np.float16), np.ones(3, bool), 2, no_metrics(3))
 
 
 def test_levels_are_those_of_scans_not_of_copies():

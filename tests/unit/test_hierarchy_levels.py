@@ -9,7 +9,7 @@ from hierarchy_pieces import embedding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mriqa.embedding.volumes import N_FIT
+from mriqa.embedding.volumes import SLICE_METRICS
 from mriqa.methods.hierarchy.levels import LEAST_SPREAD, LIMIT, fit_levels
 
 
@@ -88,7 +88,8 @@ def test_places_run_from_the_first_slice_of_the_body_to_its_last():
     body = [False, True, True, True, True, True, False]
     bag = levels.bag(embedding(np.zeros((7, 3)), body), "T1w")
     assert bag[:, -1].tolist() == [-1, -0.5, 0, 0.5, 1]
-    assert levels.bag(embedding(np.zeros((2, 3)), [False, True]), "T1w").shape == (1, 4 + N_FIT)
+    one = levels.bag(embedding(np.zeros((2, 3)), [False, True]), "T1w")
+    assert one.shape == (1, 4 + len(SLICE_METRICS))
 
 
 @settings(deadline=None)
@@ -122,19 +123,19 @@ def test_an_unknown_stratum_cannot_be_levelled():
         fit_levels({})
 
 
-def test_how_slices_fit_is_levelled_and_what_is_unknown_is_usual():
+def test_metrics_are_levelled_and_what_is_unknown_is_usual():
     rng = np.random.default_rng(0)
     made = [
-        replace(embedding(np.ones((9, 2))), fit=rng.normal(-0.3, 0.02, (9, 3)).astype(np.float16))
+        replace(embedding(np.ones((9, 2))), metrics=rng.normal(-0.3, 0.02, (9, 3)))
         for _ in range(20)
     ]
     for one in made:
-        one.fit[[0, -1], 1:] = np.nan
+        one.metrics[[0, -1], 1:] = np.nan
     levels = fit_levels({"T1w": made})
     np.testing.assert_allclose(levels.centre[0, 2:], -0.3, atol=0.01)
     np.testing.assert_allclose(levels.spread[0, 2:], 0.02, rtol=0.2)
-    torn = replace(made[0], fit=made[0].fit.copy())
-    torn.fit[4] = (-0.5, 0.3, -0.3)
+    torn = replace(made[0], metrics=made[0].metrics.copy())
+    torn.metrics[4] = (-0.5, 0.3, -0.3)
     bag = levels.bag(torn, "T1w").astype(float)
     assert bag.shape == (9, 2 + 3 + 1)
     assert bag[4, 2] < -5
@@ -143,17 +144,17 @@ def test_how_slices_fit_is_levelled_and_what_is_unknown_is_usual():
     assert not bag[[0, -1], 3:5].any()
 
 
-def test_where_nothing_was_known_of_how_slices_fit_it_says_nothing():
+def test_where_nothing_was_known_of_a_metric_it_says_nothing():
     """Learned from volumes of two slices; the next one has more."""
     known = [
-        replace(one, fit=np.random.default_rng(0).normal(0, 1, (len(one.slices), 3)))
+        replace(one, metrics=np.random.default_rng(0).normal(0, 1, one.metrics.shape))
         for one in volumes(1, n=12)
     ]
     levels = fit_levels({"T1w": volumes(0), "T2w": known})
-    more = replace(volumes(0)[0], fit=np.full((len(volumes(0)[0].slices), 3), -0.05, np.float16))
+    more = replace(volumes(0)[0], metrics=np.full_like(volumes(0)[0].metrics, -0.05))
     for one in (volumes(0)[0], more):
         bag = levels.bag(one, "T1w")
         assert np.isfinite(bag).all()
-        assert not bag[:, 3:6].any()
+        assert not bag[:, 3:-1].any()
     alone = fit_levels({"T2w": known})
     np.testing.assert_allclose(levels.spread[1], alone.spread[0], rtol=1e-6)

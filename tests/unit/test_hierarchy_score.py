@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mriqa.config import LearningSection, RoundsSection, SliceStageSection, VolumeStageSection
 from mriqa.embedding.judging import judge_shard
 from mriqa.embedding.measured import Measured
-from mriqa.embedding.volumes import N_FIT
+from mriqa.embedding.volumes import SLICE_METRICS
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.labels.model import RATINGS
 from mriqa.methods.hierarchy import model
@@ -29,21 +29,23 @@ LENGTH = 6
 ROUNDS = RoundsSection(folds=2)
 SECTION = LearningSection(
     slices=SliceStageSection(channels=8, rounds=ROUNDS),
-    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=7),
+    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=8),
 )
+N_METRICS = len(SLICE_METRICS)
 P = [column.name for column in PROBABILITY_COLUMNS]
 
 
 def volume(seed, body=None, strength=1.0):
     rng = np.random.default_rng(seed)
     depth = 7 if body is None else len(body)
-    values = strength * rng.normal(0, 1, (depth, LENGTH + N_FIT)).astype(np.float16)
-    return replace(embedding(values[:, :LENGTH], body), fit=values[:, LENGTH:])
+    values = strength * rng.normal(0, 1, (depth, LENGTH + N_METRICS)).astype(np.float16)
+    metrics = values[:, LENGTH:].astype(np.float32)
+    return replace(embedding(values[:, :LENGTH], body), metrics=metrics)
 
 
 def hierarchy(slices=1.0, volumes=1.0):
     """Of networks that nobody trained, with weights large enough to be of different minds."""
-    networks = untrained(LENGTH + N_FIT + 1, SECTION)
+    networks = untrained(LENGTH + N_METRICS + 1, SECTION)
     with torch.no_grad():
         for parameter in [*networks.slices.parameters(), *networks.volumes.parameters()]:
             parameter *= 3
@@ -194,7 +196,7 @@ def test_a_model_says_the_same_when_it_is_read_again(tmp_path):
 def test_a_model_of_other_features_is_refused(tmp_path, monkeypatch):
     trained = Trained(torch.nn.Linear(2, 2), hierarchy(), SECTION, {})
     write_hierarchy(tmp_path / "m", trained, Origin("hierarchy-1", "0" * 64, 0, 1), {})
-    monkeypatch.setattr(model, "N_FIT", N_FIT + 1)
+    monkeypatch.setattr(model, "SLICE_METRICS", SLICE_METRICS[1:])
     with pytest.raises(UserError, match="older version of mriqa.*remove the folder"):
         read_hierarchy(tmp_path / "m")
 

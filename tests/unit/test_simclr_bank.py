@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 from simclr_banks import SECTION, made_bank
 from simclr_cohort import SPACING, image
 
@@ -135,7 +135,7 @@ def test_a_bank_below_its_least_auc_does_not_rate():
 def embedding(seed=0, depth=4):
     rng = np.random.default_rng(seed)
     slices = rng.normal(0, 1, (depth, 8)).astype(np.float16)
-    return VolumeEmbedding(slices, np.arange(depth) > 0, 5, no_fit(depth))
+    return VolumeEmbedding(slices, np.arange(depth) > 0, 5, no_metrics(depth))
 
 
 def test_cached_embeddings_come_back_if_source_and_maker_are_the_same(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 
 from mriqa.artifacts import Family, draw
 from mriqa.config import PretrainingSection, ReferenceSection
@@ -142,7 +142,7 @@ def test_who_alone_has_references_of_a_class_is_not_judged():
     rng = np.random.default_rng(0)
     embeddings = {
         item: VolumeEmbedding(
-            rng.normal(0, 1, (3, 8)).astype(np.float16), np.ones(3, bool), 8, no_fit(3)
+            rng.normal(0, 1, (3, 8)).astype(np.float16), np.ones(3, bool), 8, no_metrics(3)
         )
         for item in made.items
     }

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from embedding_pieces import no_fit
+from embedding_pieces import no_metrics
 from simclr_banks import N_FINAL, N_SLICES, SECTION, embedding, made_bank, reordered
 
 from mriqa.config import ReferenceSection
@@ -284,6 +284,6 @@ def test_a_volume_of_one_body_slice_can_be_judged(bank):
     slices = query().slices
     body = np.zeros(N_SLICES, dtype=bool)
     body[2] = True
-    embedded = VolumeEmbedding(slices, body, N_FINAL, no_fit(len(slices)))
+    embedded = VolumeEmbedding(slices, body, N_FINAL, no_metrics(len(slices)))
     found = Judge(bank, SECTION).slices(embedded, STRANGER)
     assert np.isfinite(found.s_hq).sum() == 1

@@ -123,4 +123,5 @@ def reader_of(
 
     identity = identify(ground, plan)
     folder = ground.folder / within / identity
-    return EmbeddingReader(opened, folder, f"{identity} {precision}", chosen=chosen)
+    maker = f"{identity} {precision}"
+    return EmbeddingReader(opened, folder, maker, chosen=chosen, with_metrics=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mriqa.embedding.volumes import N_FIT, VolumeEmbedding
+from mriqa.embedding.volumes import VolumeEmbedding
 
 MAD_TO_SD = 1.4826
 LEAST_SPREAD = 0.2
@@ -77,10 +77,10 @@ def _level(volumes: Sequence[VolumeEmbedding]) -> tuple[NDArray[np.float32], NDA
     # drawn: every nth slice would always be from the same places of volumes of equal depth
     drawn = np.random.default_rng(0).permutation(len(slices))[:SLICES_A_STRATUM]
     kept = slices[np.sort(drawn)]
-    n_always = kept.shape[1] - N_FIT
+    n_always = volumes[0].slices.shape[1]
     always = _spread_of(kept[:, :n_always])
-    fit = [_spread_of(column[~np.isnan(column)][:, None]) for column in kept[:, n_always:].T]
-    centre, spread = (np.concatenate(parts) for parts in zip(always, *fit, strict=True))
+    metrics = [_spread_of(column[~np.isnan(column)][:, None]) for column in kept[:, n_always:].T]
+    centre, spread = (np.concatenate(parts) for parts in zip(always, *metrics, strict=True))
     return centre, spread
 
 
@@ -97,5 +97,5 @@ def _spread_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
 
 def _features(embedding: VolumeEmbedding) -> NDArray[np.float32]:
     """What is levelled of the body slices of a volume (z, d); NaN where it is not known."""
-    own = [embedding.slices[embedding.is_body], embedding.fit[embedding.is_body]]
-    return np.concatenate(own, axis=1).astype(np.float32)
+    slices = embedding.slices.astype(np.float32)
+    return np.concatenate([slices, embedding.metrics], axis=1)[embedding.is_body]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mriqa.config import LearningSection
-from mriqa.embedding.volumes import N_FIT, VolumeEmbedding
+from mriqa.embedding.volumes import SLICE_METRICS, VolumeEmbedding
 from mriqa.errors import UserError
 from mriqa.methods.hierarchy.assess import Fitted
 from mriqa.methods.hierarchy.bags import Bags
@@ -85,7 +85,7 @@ def write_hierarchy(
         "strata": list(own.levels.strata),
         "stratum_columns": list(own.stratum_columns),
         "precision": own.precision,
-        "n_fit": N_FIT,
+        "slice_metrics": list(SLICE_METRICS),
         "fitted": own.fitted.to_json(),
     }
     module = _All(trained.encoder, own)
@@ -98,7 +98,7 @@ def read_hierarchy(folder: Path) -> Hierarchy:
 
 
 def _hierarchy(model: ModelFolder) -> Hierarchy:
-    if model.config.get("n_fit") != N_FIT:
+    if model.config.get("slice_metrics") != list(SLICE_METRICS):
         raise UserError(
             f"{model.path}: an older version of mriqa trained it on other features of slices; "
             "remove the folder to train anew"

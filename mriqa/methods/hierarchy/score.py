@@ -41,8 +41,9 @@ def score_shard(files: ShardFiles, settings: TrainingSection, *, mem_mb: int) ->
     series = [one.series_id for one in read_shard(files.manifest)]
     measured = read_measured(files.metric_scores, series, files.cohort, hierarchy.stratum_columns)
     embedder = model_embedder(
-        files.model, hierarchy.model_id, files.embeddings, hierarchy.precision, settings
-    )
+        files.model, hierarchy.model_id, files.embeddings, hierarchy.precision, settings,
+        with_metrics=True,
+    )  # fmt: skip
     reader, name = ShardReader(files.store, mem_mb), f"hierarchy {files.shard}"
     table = judge_shard(measured, reader, embedder, HierarchyJudge(hierarchy), name)
     embedder.save()

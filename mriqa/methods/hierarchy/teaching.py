@@ -105,8 +105,8 @@ class Teaching:
     def _embedder(self, name: str) -> Embedder:
         """The one that keeps what it makes as `name`, where scoring looks for it."""
         folder = self.results / "embeddings" / METHOD / self.model_id
-        cache = EmbeddingCache(folder / f"{name}.safetensors", f"{self.model_id} {self.precision}")
-        return Embedder(lambda: self._ready, cache)
+        path, maker = folder / f"{name}.safetensors", f"{self.model_id} {self.precision}"
+        return Embedder(lambda: self._ready, EmbeddingCache(path, maker, with_metrics=True))
 
     @cached_property
     def precision(self) -> str:
