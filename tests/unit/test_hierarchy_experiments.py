@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from mriqa.config.methods import SLICE_FAMILIES
 from mriqa.errors import ConfigError
 from mriqa.evaluation.about import about_run
 from mriqa.evaluation.auc import interval
@@ -306,6 +307,7 @@ def test_a_file_changes_what_it_names(tmp_path, text):
         ("fractions: []", "must hold at least 1"),
         ("left_out: [[noise], []]", "must hold at least 1"),
         ("left_out: [[nois]]", "nois"),
+        (f"left_out: [[noise], [{', '.join(SLICE_FAMILIES)}]]", "no slice network can be tuned"),
         ("[]", r"mine\.yaml: expected keys, got \[\]; allowed: seed, "),
         ("noise: [", "cannot be read as YAML"),
     ],

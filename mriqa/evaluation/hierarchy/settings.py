@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mriqa.artifacts.severity import FAIL_ABOVE, PASS_BELOW
 from mriqa.config import ArtifactFamily, RoundsSection, Section, TuningSection, VolumeStageSection
 from mriqa.config.base import Fraction
+from mriqa.config.methods import SLICE_FAMILIES
 
 Severities = tuple[Fraction, Fraction]
 Ablation = Literal["simclr_start", "local_slices", "local_volumes", "forest"]
@@ -84,6 +85,16 @@ class HierarchyExperiments(Section):
     def _nothing_is_empty(self) -> "HierarchyExperiments":
         if not (self.noise and self.fractions and all(self.left_out)):
             raise ValueError("noise, fractions and each group of left_out must hold at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_simulated(self) -> "HierarchyExperiments":
+        for group in self.left_out:
+            if not set(SLICE_FAMILIES) - set(group):
+                raise ValueError(
+                    f"left_out: a group names all of {', '.join(SLICE_FAMILIES)}; "
+                    "no slice network can be tuned without any: divide it"
+                )
         return self
 
     @property
