@@ -1,60 +1,39 @@
-"""The page of a cohort that the hierarchy has rated: raters, rounds, contested labels, maps."""
+"""The page of a cohort that the hierarchy has rated: raters, rounds, contested labels."""
 
 import json
 import re
 import shutil
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import synthetic_hierarchy as made
 import synthetic_learned
 import synthetic_tables as synthetic
-from parsed_page import HOSTILE, Page, decoded
+from hierarchy_page import (
+    QUICK,
+    SECTION,
+    change,
+    cohort,
+    looks,
+    maps_of,
+    plain,
+    volumes,
+    without_pictures,
+    write_results,
+)
+from parsed_page import Page, decoded
 
 from mriqa.config import ReportSection
-from mriqa.files import write_parquet
 from mriqa.report.compact import MAX_PAGE_BYTES
 from mriqa.report.connection import connected
 from mriqa.report.contested import LISTED, gather_second_look
-from mriqa.report.hierarchy import read_hierarchy_model
 from mriqa.report.page import write_report
-from mriqa.report.raters import read_raters
-from mriqa.report.slice_chart import SCALE, WIDTH, cell_picture, heat_map, worst_of
-from mriqa.report.slice_maps import MAX_MAPS, gather_slice_maps
-
-SECTION = ReportSection(worst=6, random=3)
-QUICK = ReportSection(worst=1, random=0)
-N_LONG = 18
-PROBLEM = {"file": "l.tsv", "line": 7, "column": "rating", "value": "goood", "problem": "no rating"}
-
-
-def cohort(n_series=40):
-    """With two long diffusion series, in the shard of the others."""
-    rows = synthetic.make_rows(n_series, per_shard=n_series)
-    return rows + made.long_series(1, N_LONG) + made.long_series(2, 12)
-
-
-def labels_of(rows):
-    """ann and bob on eight volumes: alike but for three, of which they say pass and fail."""
-    own = made.rated(rows)[:8]
-    ann = [(row["series_id"], row["volume"], "ann", "pass") for row in own]
-    bob = [
-        (row["series_id"], row["volume"], "bob", "fail" if number < 3 else "pass")
-        for number, row in enumerate(own)
-    ]
-    return ann + bob
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hierarchy")
-    rows = cohort()
-    made.write_hierarchy(folder, rows)
-    made.write_labels(folder, labels_of(rows), [PROBLEM], n_unused=2)
-    synthetic.write_stores(folder, rows)
-    return folder
+    return write_results(tmp_path_factory.mktemp("hierarchy"))
 
 
 @pytest.fixture(scope="module")
@@ -64,33 +43,7 @@ def page(results):
 
 @pytest.fixture
 def copy(results, tmp_path):
-    """The same results, without pictures, to be changed."""
-    hidden = shutil.ignore_patterns("zarr", "sources", "report")
-    return shutil.copytree(results, tmp_path / "results", ignore=hidden)
-
-
-def volumes(results):
-    return pq.ParquetFile(results / "tables/volumes.parquet").read().to_pylist()
-
-
-def change(path, name, values):
-    """Another column of a Parquet file."""
-    table = pq.ParquetFile(path).read()
-    at = table.column_names.index(name)
-    column = pa.array(values, table.schema.field(name).type)
-    write_parquet(path, table.set_column(at, table.schema.field(name), column))
-
-
-def looks(page, level="volume"):
-    """The card of each contested label."""
-    return [
-        part.partition("</li>")[0]
-        for part in re.split(rf'<li id="look-{level}-\d+">', page.text)[1:]
-    ]
-
-
-def plain(card):
-    return " ".join(re.sub(r"<[^>]+>", " ", card).split())
+    return without_pictures(results, tmp_path / "results")
 
 
 def test_what_raters_said_is_counted_by_rater_and_rating(page):
@@ -282,241 +235,6 @@ def test_excluded_and_vanished_series_are_left_out_and_the_rest_is_counted(copy)
 def test_nothing_contested_is_said(copy):
     made.write_looks(copy, [])
     assert "contest no label that a person gave" in Page(write_report(copy, QUICK)).words
-
-
-def maps_of(page):
-    return re.findall(r'<svg[^>]*class="distribution heat">.*?</svg>', page.text)
-
-
-def test_the_series_with_most_failed_volumes_have_maps(results, page):
-    failing = {}
-    for row in volumes(results):
-        if row["hierarchy_rating"] == "fail" and row["contrast"] == "dwi":
-            failing[row["series_id"]] = failing.get(row["series_id"], 0) + 1
-    order = sorted(failing, key=lambda one: (-failing[one], one))[:MAX_MAPS]
-    titles = [re.search(r"<title>(.*?)</title>", one).group(1) for one in maps_of(page)]
-    assert [one.partition(":")[0] for one in titles] == order
-    assert f"volume ({N_LONG}) and slice (10); {failing[order[0]]} volumes fail" in titles[0]
-    assert f"{failing[order[0]]} of {N_LONG} fail" in page.words
-    assert "slice 0 at the bottom" in page.words
-    assert "Hatched cells have no rating" in page.words
-
-
-def nearest(pixel):
-    """Place of a colour on the scale, 0 to 1; None if it is none of it."""
-    scale = np.array([[int(one[at : at + 2], 16) for at in (1, 3, 5)] for one in SCALE], float)
-    fine = np.stack([np.interp(np.linspace(0, 9, 200), range(10), c) for c in scale.T], axis=1)
-    away = np.abs(fine - pixel[:3]).sum(axis=1)
-    return away.argmin() / 199 if away.min() < 8 else None
-
-
-def test_a_map_shows_each_slices_probability_in_its_place(results, page):
-    with connected(results) as connection:
-        one = gather_slice_maps(connection).maps[0]
-    uri = re.search(r'<image href="([^"]+)"', maps_of(page)[0]).group(1)
-    picture = np.asarray(decoded(uri).convert("RGBA"), float)
-    n_slices, n_volumes = one.p_fail.shape
-    high, wide = picture.shape[0] / n_slices, picture.shape[1] / n_volumes
-    for z in range(n_slices):
-        for column in range(n_volumes):
-            pixel = picture[int((n_slices - 1 - z + 0.5) * high), int((column + 0.5) * wide)]
-            p = one.p_fail[z, column]
-            assert np.isnan(p) == (z == 0)
-            if not np.isnan(p):
-                assert nearest(pixel) == pytest.approx(p, abs=0.04)
-    blank = picture[-int(high) :]
-    assert set(blank[..., 3].ravel()) == {0, 255}  # hatched
-
-
-def test_the_scale_gets_darker_all_the_way():
-    grey = cell_picture(np.linspace(0, 1, 12)[None], 90).convert("L")
-    levels = np.asarray(grey)[0, :: grey.width // 12].astype(int)
-    assert (np.diff(levels) < -5).all()
-
-
-def test_ratings_and_b_values_of_a_map_stand_in_order(results):
-    with connected(results) as connection:
-        one = gather_slice_maps(connection).maps[0]
-    svg = heat_map(one)
-    bars = re.findall(r'<path d="([^"]+)" class="weighting">', svg)[0].split("z")[:-1]
-    tall = [float(re.search(r"v([\d.]+)", bar).group(1)) for bar in bars]
-    assert len(tall) == N_LONG
-    assert [one < 2 for one in tall] == [number % 6 == 0 for number in range(N_LONG)]
-    failing = re.findall(r'<path d="([^"]+)" class="fail">', svg)[0].split("z")[:-1]
-    left = [float(re.match(r"M([\d.]+)", bar).group(1)) for bar in failing]
-    places = [round((x - 56) / (WIDTH / N_LONG)) for x in left]
-    assert places == [v.volume for v in one.volumes if v.rating == "fail"]
-
-
-def test_a_map_of_very_many_volumes_keeps_the_worst():
-    p_fail = np.full((3, 1000), 0.1)
-    p_fail[1, 777], p_fail[2, :4] = 0.99, np.nan
-    small = worst_of(p_fail, 3)
-    assert small.shape == (3, 334)
-    assert small[1, 777 // 3] == 0.99
-    assert np.isnan(small[2, 0])
-    assert np.isfinite(small[2, 1:]).all()
-
-
-def test_volumes_without_rating_are_blank_and_said(copy):
-    path = copy / "tables/volumes.parquet"
-    first = next(row for row in volumes(copy) if row["series_id"] == "demo_sub-long1_dwi")
-    gone = lambda row: row["series_id"] == first["series_id"] and row["volume"] in (0, 6)  # noqa: E731
-    values = [None if gone(row) else row["hierarchy_rating"] for row in volumes(copy)]
-    change(path, "hierarchy_rating", values)
-    slices = copy / "tables/slices/contrast=dwi/part-0.parquet"
-    rows = pq.ParquetFile(slices).read().to_pylist()
-    change(slices, "hierarchy_p_fail", [None if gone(r) else r["hierarchy_p_fail"] for r in rows])
-    page = Page(write_report(copy, QUICK))
-    assert "2 volumes have no rating of the hierarchy and are hatched." in page.words
-    with connected(copy) as connection:
-        one = gather_slice_maps(connection).maps[0]
-    assert np.isnan(one.p_fail[:, [0, 6]]).all()
-    assert np.isfinite(one.p_fail[1:, 1]).all()
-
-
-def test_where_no_long_series_was_learned_that_is_said(copy):
-    path = copy / "tables/volumes.parquet"
-    kept = [None if r["contrast"] == "dwi" else r["hierarchy_rating"] for r in volumes(copy)]
-    change(path, "hierarchy_rating", kept)
-    words = Page(write_report(copy, QUICK)).words
-    assert "series of several volumes has a volume that the hierarchy has rated" in words
-    assert "no map of slices" in words
-
-
-def test_without_slices_there_are_no_maps(copy):
-    shutil.rmtree(copy / "tables/slices")
-    page = Page(write_report(copy, QUICK))
-    assert maps_of(page) == []
-    assert "The table of slices is not there" in page.words
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "said"),
-    [
-        ("rounds.parquet", None, "rounds.parquet is not there"),
-        ("rounds.parquet", b"PAR1", "rounds.parquet cannot be read"),
-        ("second_look.parquet", None, "second_look.parquet is not there"),
-        ("second_look.parquet", b"nonsense" * 9, "second_look.parquet cannot be read"),
-        ("config.json", b"[1", "config.json cannot be read"),
-        ("config.json", b'{"learning": 3}', "config.json cannot be read (learning is no JSON"),
-        ("config.json", b'{"learning": {}, "strata": [], "fitted": {"slices": "x", "rule": 1}}',
-         "config.json cannot be read (slices is no number: 'x')"),
-        ("metrics.json", None, "metrics.json is not there"),
-        ("metrics.json", b'{"n_volumes": "many"}', "(n_volumes is no number: 'many')"),
-        ("metrics.json", b'{"n_labels": 3, "test_volumes": NaN}', "test_volumes is no number"),
-        ("provenance.json", b"{}{", "provenance.json cannot be read"),
-    ],
-)  # fmt: skip
-def test_what_is_missing_or_damaged_costs_its_part_only(copy, file, content, said):
-    path = copy / "models/hierarchy" / made.MODEL_ID / file
-    path.unlink() if content is None else path.write_bytes(content)
-    page = Page(write_report(copy, QUICK))
-    assert said in page.words
-    assert str(copy) not in page.text
-    assert "Who rated" in page.words
-    assert len(maps_of(page)) > 1
-    assert ("Items by what each round decided" in page.words) == (file != "rounds.parquet")
-    assert bool(looks(page)) == (file != "second_look.parquet")
-
-
-def test_columns_that_are_not_there_are_named(copy):
-    path = copy / "models/hierarchy" / made.MODEL_ID / "second_look.parquet"
-    write_parquet(path, pq.ParquetFile(path).read().drop_columns(["doubt"]))
-    assert "it has no column doubt" in Page(write_report(copy, QUICK)).words
-
-
-def test_columns_of_another_kind_are_told(copy):
-    path = copy / "models/hierarchy" / made.MODEL_ID / "second_look.parquet"
-    table = pq.ParquetFile(path).read()
-    at = table.column_names.index("doubt")
-    write_parquet(path, table.set_column(at, "doubt", pa.array(["much"] * table.num_rows)))
-    page = Page(write_report(copy, QUICK))
-    assert "second_look.parquet cannot be read" in page.words
-    assert looks(page) == []
-
-
-def test_a_model_that_is_gone_costs_its_part_only(copy):
-    shutil.rmtree(copy / "models")
-    page = Page(write_report(copy, QUICK))
-    assert "config.json is not there" in page.words
-    assert "second_look.parquet is not there" in page.words
-    assert "Measured volumes by what rated them" in page.words
-    assert read_hierarchy_model(copy, "hierarchy-nothing").rounds == ()
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "said"),
-    [
-        ("agreement.json", None, "labels/agreement.json is not there"),
-        ("agreement.json", b"{}", "labels/agreement.json cannot be read (it holds no JSON array)"),
-        ("agreement.json", b'[{"level": "volume"}]', "labels/agreement.json cannot be read"),
-        ("problems.parquet", None, "labels/problems.parquet is not there"),
-        ("problems.parquet", b"PAR1PAR1", "labels/problems.parquet cannot be read"),
-        ("ratings.parquet", b"nonsense" * 9, "labels/ratings.parquet cannot be read"),
-    ],
-)
-def test_damaged_files_of_labels_cost_their_part_only(copy, file, content, said):
-    path = copy / "labels" / file
-    path.unlink() if content is None else path.write_bytes(content)
-    page = Page(write_report(copy, QUICK))
-    assert said in page.words
-    assert ("ann 8 (100.0%)" in page.words) == (file != "ratings.parquet")
-    assert "No problem was found in the labels" not in page.words
-    assert "The hierarchy" in page.words
-    assert str(copy) not in page.text
-
-
-def test_reading_labels_never_raises(copy):
-    for name in ("ratings.parquet", "problems.parquet", "agreement.json"):
-        (copy / "labels" / name).write_bytes(b"PAR1 no more")
-    raters = read_raters(copy)
-    assert raters.counted is None
-    assert len(raters.told) == 3
-
-
-def test_tables_of_before_the_hierarchy_are_read(copy):
-    path = copy / "tables/volumes.parquet"
-    table = pq.ParquetFile(path).read()
-    own = [name for name in table.column_names if name.startswith("hierarchy")]
-    write_parquet(path, table.drop_columns(own))
-    words = Page(write_report(copy, QUICK)).words
-    assert "in which it has rated 0 measured volumes" in words
-    with connected(copy) as connection:
-        assert gather_slice_maps(connection).n_rated == 0
-
-
-def test_hostile_names_stay_text(tmp_path):
-    rows = cohort()
-    for row in rows:
-        row["series_id"] += HOSTILE
-        row["stratum"] = row["contrast"]
-    slices_of = made.write_hierarchy(tmp_path, rows)
-    own = made.rated(rows)
-    hostile = [
-        {
-            **made.contested(row, n, raters=f"{HOSTILE}: pass"),
-            "action": HOSTILE,
-            "likelier": HOSTILE,
-        }
-        for n, row in enumerate(own)
-    ]
-    made.write_looks(tmp_path, hostile)
-    made.write_labels(
-        tmp_path,
-        [(own[0]["series_id"], 0, HOSTILE, "pass"), (own[0]["series_id"], 0, "b\u202eob", "fail")],
-        [dict.fromkeys(("file", "column", "value", "problem"), HOSTILE)],
-        0,
-    )
-    config = json.loads((slices_of / "config.json").read_text())
-    (slices_of / "config.json").write_text(json.dumps({**config, "strata": ["dwi", HOSTILE]}))
-    page = Page(write_report(tmp_path, SECTION))
-    assert len(page.all("script")) == 1
-    assert page.all("img") == []
-    assert "<script>document" not in page.text
-    assert page.words.count("document.title='owned'") > 40
-    assert "\u202e" not in page.text
-    assert len(maps_of(page)) == MAX_MAPS
 
 
 def test_accessible_and_closed(page):
