@@ -92,6 +92,7 @@ class SliceStageSection(StageSection):
 class VolumeStageSection(StageSection):
     """The network over a volume's slices."""
 
+    channels: int = Field(16, ge=2, description="Of what a slice says after the first layer.")
     kind: Literal["network", "forest"] = Field(
         "network", description="`forest`: random forests over what slices say, for comparison."
     )

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.hierarchy.loss import balanced, focal_terms
-from mriqa.methods.hierarchy.volume_net import NonlocalSlices, VolumeNet, pooled
+from mriqa.methods.hierarchy.volume_net import NonlocalSlices, VolumeNet, described, pooled
 
 
 def batch(lengths, features=6, seed=0):
@@ -24,6 +25,9 @@ def net(seed=0):
     made = VolumeNet(features=6, channels=8, blocks=2, classes=3, dropout=0.1).eval()
     for block in made.blocks:
         torch.nn.init.normal_(block.norm.weight)
+    torch.nn.init.normal_(made.direct.weight)
+    made.scale.running_mean.normal_()
+    made.scale.running_var.uniform_(0.5, 2)
     return made
 
 
@@ -57,6 +61,40 @@ def test_slices_see_one_another():
 def test_pooling_is_the_mean_and_maximum_of_what_is_there():
     x, is_there = torch.tensor([[[1.0], [-2.0], [9.0]]]), torch.tensor([[True, True, False]])
     assert pooled(x, is_there).tolist() == [[-0.5, 1.0]]
+
+
+def test_slices_are_described_by_what_is_there():
+    slices, is_there = batch([5, 1])
+    found = described(slices, is_there)
+    own = slices[0, :5].numpy()
+    expected = [own.mean(0), own.std(0), own.min(0), own.max(0)]
+    np.testing.assert_allclose(found[0], np.concatenate(expected), rtol=1e-5, atol=1e-6)
+    one = slices[1, 0]
+    torch.testing.assert_close(found[1], torch.cat([one, 0 * one, one, one]))
+
+
+def test_the_direct_layer_adds_nothing_at_first_and_learns():
+    slices, is_there = batch([5, 3, 4])
+    torch.manual_seed(0)
+    made = VolumeNet(features=6, channels=8, blocks=1, classes=3, dropout=0.0)
+    logits = made(slices, is_there)
+    deep = made.head(pooled(made.blocks[0](made.enter(slices).relu(), is_there), is_there))
+    torch.testing.assert_close(logits, deep + made.direct.bias)
+    logits[:, 0].sum().backward()
+    assert made.direct.weight.grad[0].abs().max() > 0
+
+
+def test_padding_does_not_count_in_the_scale_of_features():
+    slices, is_there = batch([5, 3, 4])
+    rubbish = torch.where(is_there[..., None], slices, torch.tensor(1e6))
+    found = []
+    for one in (slices, rubbish):
+        torch.manual_seed(0)
+        made = VolumeNet(features=6, channels=8, blocks=1, classes=3, dropout=0.0)
+        made(one, is_there)
+        found.append(made.scale.running_mean)
+    torch.testing.assert_close(found[0], described(slices, is_there).mean(0))
+    torch.testing.assert_close(found[1], found[0])
 
 
 def focal_loss(*arguments):

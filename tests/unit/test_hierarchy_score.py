@@ -29,7 +29,7 @@ LENGTH = 6
 ROUNDS = RoundsSection(folds=2)
 SECTION = LearningSection(
     slices=SliceStageSection(channels=8, rounds=ROUNDS),
-    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=8),
+    volumes=VolumeStageSection(channels=8, rounds=ROUNDS, seed=3),
 )
 N_METRICS = len(SLICE_METRICS)
 P = [column.name for column in PROBABILITY_COLUMNS]

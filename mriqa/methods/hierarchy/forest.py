@@ -17,29 +17,17 @@ from mriqa.methods.hierarchy.bags import Bags
 from mriqa.methods.hierarchy.lesson import Lesson
 from mriqa.methods.hierarchy.loss import balanced
 from mriqa.methods.hierarchy.rounds import Floats
+from mriqa.methods.hierarchy.volume_net import described
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
-DESCRIBED = 4
-"""Of each feature of the slices: mean, standard deviation, least and greatest."""
 LEAVES = 64
 """Of a tree at most."""
 LEAST_IN_LEAF = 3
 LEAF = -1
 LEAST_P = 1e-4
 """A forest that is sure of its copies would have no logarithm."""
-
-
-def described(slices: Tensor, is_there: Tensor) -> Tensor:
-    """Of slices (n, z, d) that are there (n, z): DESCRIBED numbers a feature (n, 4d)."""
-    there = is_there[..., None]
-    count = there.sum(1)
-    mean = (slices * there).sum(1) / count
-    spread = (((slices - mean[:, None]) ** 2 * there).sum(1) / count).sqrt()
-    least = slices.masked_fill(~there, torch.inf).amin(1)
-    greatest = slices.masked_fill(~there, -torch.inf).amax(1)
-    return torch.cat([mean, spread, least, greatest], 1)
 
 
 class Forests(nn.Module):

@@ -5,6 +5,10 @@ pooled by mean and by maximum, for one bad slice can make a volume fail. Feature
 deviations from what is usual in their stratum (levels.py): how far they are off is what counts, so
 nothing normalises them here. Blocks are normalised slice by slice (LayerNorm): with a batch norm
 the padding of shorter volumes would count.
+
+Beside it a linear layer reads what is usual and what is extreme of each feature (Cheng et al. 2016,
+wide & deep learning): from a hundred labels, a fifth of them wrong, it learns what the network
+would not, and more labels let the network add what is not linear (docs/results/hierarchy_demo.md).
 """
 
 import torch
@@ -12,6 +16,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mriqa.training.nonlocal_net import attended
+from mriqa.training.normalisation import GlobalBatchNorm1d
+
+DESCRIBED = 4
+"""Of each feature of the slices: mean, standard deviation, least and greatest."""
 
 
 class NonlocalSlices(nn.Module):
@@ -43,6 +51,10 @@ class VolumeNet(nn.Module):
         self.blocks = nn.ModuleList(NonlocalSlices(channels) for _ in range(blocks))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * channels, classes)
+        # the greatest of many slices lies elsewhere than their mean: all in their own deviations
+        self.scale = GlobalBatchNorm1d(DESCRIBED * features, affine=False, momentum=None)
+        self.direct = nn.Linear(DESCRIBED * features, classes)
+        nn.init.zeros_(self.direct.weight)
 
     def forward(self, slices: Tensor, is_there: Tensor) -> Tensor:
         """See the class. Each volume must have a slice that is there."""
@@ -50,7 +62,8 @@ class VolumeNet(nn.Module):
         for block in self.blocks:
             x = block(x, is_there)
         logits: Tensor = self.head(self.dropout(pooled(x, is_there)))
-        return logits
+        direct: Tensor = self.direct(self.dropout(self.scale(described(slices, is_there))))
+        return logits + direct
 
 
 def pooled(x: Tensor, is_there: Tensor) -> Tensor:
@@ -59,3 +72,14 @@ def pooled(x: Tensor, is_there: Tensor) -> Tensor:
     mean = (x * there).sum(1) / there.sum(1)
     highest = x.masked_fill(~there, -torch.inf).amax(1)
     return torch.cat([mean, highest], 1)
+
+
+def described(slices: Tensor, is_there: Tensor) -> Tensor:
+    """Of slices (n, z, d) that are there (n, z): DESCRIBED numbers a feature (n, 4d)."""
+    there = is_there[..., None]
+    count = there.sum(1)
+    mean = (slices * there).sum(1) / count
+    spread = (((slices - mean[:, None]) ** 2 * there).sum(1) / count).sqrt()
+    least = slices.masked_fill(~there, torch.inf).amin(1)
+    greatest = slices.masked_fill(~there, -torch.inf).amax(1)
+    return torch.cat([mean, spread, least, greatest], 1)
