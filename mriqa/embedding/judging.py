@@ -24,7 +24,7 @@ from mriqa.progress import track
 
 OTHER_MB = 900
 """Of a job: Python with torch, the network, and its activations."""
-WORKING_COPIES, COPIES_UNBLOCKED = 4, 7
+WORKING_COPIES, COPIES_UNBLOCKED = 4, 8
 """A volume in float32, and what embedding holds at most beside it, as multiples of its size; more
 where its slices are too small to be compared by blocks (`metrics.regions`)."""
 
