@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mriqa.embedding.volumes import FORMAT_VERSION, VolumeEmbedding
+from mriqa.embedding.volumes import FORMAT_VERSION, MEASURED, VolumeEmbedding
 from mriqa.files import remove_leftovers, write_bytes
 
 KEEP_EVERY_S = 300.0
@@ -33,7 +33,7 @@ class EmbeddingCache:
     def __init__(self, path: Path, maker: str, *, with_metrics: bool = False) -> None:
         self.with_metrics = with_metrics
         self._path = path
-        self._maker = f"{maker} format {FORMAT_VERSION}{' with metrics' if with_metrics else ''}"
+        self._maker = f"{maker} format {FORMAT_VERSION}{f' {MEASURED}' if with_metrics else ''}"
         self._old = _read(path, self._maker)
         self._used: dict[str, tuple[str, VolumeEmbedding]] = {}
         self._changed = False

@@ -24,9 +24,10 @@ from mriqa.progress import track
 
 OTHER_MB = 900
 """Of a job: Python with torch, the network, and its activations."""
-WORKING_COPIES, COPIES_UNBLOCKED = 4, 8
-"""A volume in float32, and what embedding holds at most beside it, as multiples of its size; more
-where its slices are too small to be compared by blocks (`metrics.regions`)."""
+WORKING_COPIES, COPIES_UNBLOCKED = 5, 11
+"""A volume in float32 and what embedding and measuring it hold at most, as multiples of its size,
+negative values and such that are no numbers among it; more where its slices are too small to be
+compared by blocks (`metrics.regions`)."""
 
 
 class VolumeJudge(Protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
 from mriqa.images.intensity import PERCENTILES, IntensityCollector
-from mriqa.metrics import BODY_SLICE_COLUMNS, measure
+from mriqa.metrics import BODY_SLICE_COLUMNS, METRICS_VERSION, measure
 
 Embeddings = NDArray[np.float32]
 
@@ -25,7 +25,11 @@ _NO_QUALITY = ("body_foreground_fraction",)
 SLICE_METRICS = tuple(one.name for one in BODY_SLICE_COLUMNS if one.name not in _NO_QUALITY)
 """The hand-made metrics of a slice that `VolumeEmbedding.metrics` has, in this order."""
 _UNBOUNDED = tuple(one.name for one in BODY_SLICE_COLUMNS if one.bounds == (0, None))
-"""Ratios: of these the logarithm counts."""
+"""Of these ln(1 + x) counts."""
+MEASURED = f"{METRICS_VERSION} {' '.join(SLICE_METRICS)}"
+"""Which metrics, in which definition: what is kept of others is of no use."""
+METRIC_LIMIT = 100.0
+"""What exceeds it says no more: a slice that is a hundred times as bright as its neighbours."""
 
 UPPER_PERCENTILE = 99.5
 """Of the foreground: the intensity that becomes 1, in training as here."""
@@ -39,8 +43,8 @@ class VolumeEmbedding:
 
     The last `n_final` of the d values are the network's output, those before of its other stages.
     `metrics` (z, k) float32: what is measured of each slice, and of how it fits between its
-    neighbours, which no slice shows by itself: SLICE_METRICS, NaN where not known; ratios as
-    ln(1 + x). k is 0 where nobody asked.
+    neighbours, which no slice shows by itself: SLICE_METRICS, NaN where not known; those without
+    an upper bound (SNR, FBER, border) as ln(1 + x). k is 0 where nobody asked.
     """
 
     slices: NDArray[np.float16]
@@ -139,7 +143,7 @@ def slice_metrics(volume: NDArray[np.float32]) -> NDArray[np.float32]:
     ]
     values = np.stack(found, axis=1).astype(np.float32)
     values[~np.isfinite(values)] = np.nan
-    return values
+    return np.clip(values, -METRIC_LIMIT, METRIC_LIMIT)
 
 
 def spread_over_body(is_body: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -80,7 +80,7 @@ class EmbeddingReader:
         self._maker = maker
         self._chosen = chosen
         self._with_metrics = with_metrics
-        self._below = [EmbeddingCache(path, maker) for path in below]
+        self._below = [EmbeddingCache(path, maker, with_metrics=with_metrics) for path in below]
         self._series: tuple[str, _KeptCache] | None = None
 
     @cached_property

@@ -7,6 +7,10 @@ from mriqa.metrics.brain.columns import BRAIN_COLUMNS, BRAIN_SOURCE_COLUMNS
 
 Bounds = tuple[float | None, float | None]
 
+METRICS_VERSION = 1
+"""Raise it when a metric says something else of a slice, beside `rating.score.FORMAT_VERSION`: what
+networks have learned of the metrics then counts no more (`methods.hierarchy.features`)."""
+
 AIR_LEVELS = {
     "zeroed_background": "The background is exactly zero: there is no noise to measure.",
     "too_little_background": "The body fills the field of view; too little air is left.",

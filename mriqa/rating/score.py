@@ -31,7 +31,8 @@ from mriqa.rating.shells import Scored, shared_body, with_outliers
 from mriqa.tables.schemas import GEOMETRY_COLUMNS, STATUS_COLUMNS, VOLUME_COLUMN
 
 FORMAT_VERSION = 5
-"""Raise it when the numbers change: all score jobs then run again."""
+"""Raise it when the numbers change: all score jobs then run again. If those of slices do, raise
+`metrics.METRICS_VERSION`, too."""
 
 WORKING_COPIES = 7
 """A volume in float32, and what the metrics need at most beside it, as multiples of its size."""

@@ -7,14 +7,16 @@ from pathlib import Path
 from mriqa.cohort.index import IndexSummary, index_cohort
 from mriqa.cohort.maps.publish import MapsSummary, write_brain_maps
 from mriqa.config import Config, HysnetLearningSection, LearningSection
-from mriqa.files import write_text
+from mriqa.files import read_object, write_text
 from mriqa.labels.publish import LabelSummary, write_labels
+from mriqa.methods.hierarchy.features import check_features
 from mriqa.methods.hysnet.target_sources import check_target
 from mriqa.run.learned import Learned
 from mriqa.run.lock import hold_or_join
 from mriqa.run.plan import index_mark
 from mriqa.training.imported import Import, import_model
 from mriqa.training.manifest import Pin, pin_training
+from mriqa.training.model_files import CONFIG
 from mriqa.training.pinned_labels import LabelPin, pin_labels
 
 MARKS = "indexed-*.txt"
@@ -80,6 +82,9 @@ def pin_methods(config: Config) -> tuple[Pin | LabelPin | Import, ...]:
 
 def _pins(learned: Learned, method: str, retrain: bool) -> Iterator[Pin | LabelPin | Import]:
     if (source := learned.imported(method)) is not None:
+        config = read_object(source / CONFIG)
+        if method == config.get("method") == "hierarchy":
+            check_features(config, source, imported=True)
         yield import_model(method, source, learned.results)
         return
     learning = learned.learning(method)

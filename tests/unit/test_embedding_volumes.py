@@ -12,6 +12,7 @@ from mriqa.config import TrainingSection
 from mriqa.embedding import network
 from mriqa.embedding.network import Network, fold_batch_norms, make_network, open_network
 from mriqa.embedding.volumes import (
+    METRIC_LIMIT,
     SLICE_METRICS,
     UPPER_PERCENTILE,
     Intensity,
@@ -211,9 +212,12 @@ def test_the_metrics_of_slices_are_those_of_the_tables():
     volume[4, 16:48, 16:48] *= 0.3
     known = measure(volume, (3.0, 1.0, 1.0), upper=UPPER_PERCENTILE).slices
     found = dict(zip(SLICE_METRICS, slice_metrics(volume).T, strict=True))
-    np.testing.assert_allclose(found["body_efc"], known["body_efc"], rtol=1e-6)
-    np.testing.assert_allclose(np.expm1(found["body_snr"]), known["body_snr"], rtol=1e-5)
-    assert "body_foreground_fraction" not in found  # says where a slice lies, not how good it is
+    unbounded = {"body_snr", "body_snr_tissue", "body_fber", "body_border_y", "body_border_x"}
+    for name, values in found.items():
+        expected = np.log1p(known[name]) if name in unbounded else known[name]
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    # the share of foreground says where a slice lies, not how good it is
+    assert set(found) == set(known) - {"body_foreground_fraction"}
     dropout = found["body_slice_dropout"]
     assert dropout[4] == np.nanmax(dropout) > 0.5
     assert np.isnan(dropout[[0, -1]]).all()
@@ -233,7 +237,19 @@ def test_metrics_are_numbers_or_unknown(seed, zeroed, scale):
     volume[:, 10:30, 10:30] += 100
     if zeroed:
         volume[volume < 50] = 0
-    assert not np.isinf(slice_metrics(volume * np.float32(scale))).any()
+    found = dict(zip(SLICE_METRICS, slice_metrics(volume * np.float32(scale)).T, strict=True))
+    assert np.isnan(found["body_snr"]).all() == zeroed
+    assert np.isfinite(found["body_snr_tissue"]).all()
+    assert np.isfinite(found["body_slice_consistency"]).all()
+
+
+def test_a_slice_almost_without_signal_is_far_off_and_no_further():
+    rng = np.random.default_rng(0)
+    volume = rng.rayleigh(2, (9, 64, 64)).astype(np.float32)
+    volume[:, 16:48, 16:48] += 100
+    volume[4] *= 1e-8
+    dropout = slice_metrics(volume)[:, SLICE_METRICS.index("body_slice_dropout")]
+    assert np.nanmin(dropout) == -METRIC_LIMIT
 
 
 class Ones:

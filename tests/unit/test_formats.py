@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 
+from mriqa.embedding.volumes import MEASURED
 from mriqa.images import convert, store
+from mriqa.methods.hierarchy import train as hierarchy
 from mriqa.methods.hysnet import columns as hysnet_columns
 from mriqa.methods.hysnet import score as hysnet
 from mriqa.methods.simclr import columns
@@ -36,4 +38,11 @@ def digest(schema) -> str:
 def test_a_changed_schema_has_a_new_version(stage, version, schema):
     assert (version, digest(schema)) == KNOWN[stage], (
         f"the columns of `{stage}` changed: raise its FORMAT_VERSION, then note it here"
+    )
+
+
+def test_other_features_of_slices_train_other_hierarchies():
+    known = hierarchy.FORMAT_VERSION, hashlib.sha256(MEASURED.encode()).hexdigest()[:12]
+    assert known == (5, "d08a612b750a"), (
+        "raise mriqa.methods.hierarchy.train.FORMAT_VERSION, then note it here"
     )

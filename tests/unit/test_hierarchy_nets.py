@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mriqa.methods.hierarchy.loss import balanced, focal_terms
-from mriqa.methods.hierarchy.volume_net import NonlocalSlices, VolumeNet, described, pooled
+from mriqa.methods.hierarchy.volume_net import (
+    NonlocalSlices,
+    VolumeNet,
+    described,
+    pooled,
+)
 
 
 def batch(lengths, features=6, seed=0):
@@ -95,6 +100,29 @@ def test_padding_does_not_count_in_the_scale_of_features():
         found.append(made.scale.running_mean)
     torch.testing.assert_close(found[0], described(slices, is_there).mean(0))
     torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize(("length", "most"), [(1, 4), (2, 1), (6, 0.5)])
+def test_a_volume_of_few_slices_is_not_judged_by_their_number(length, most):
+    """Places vary little where all are as deep: of one that was broken off they do not decide."""
+    torch.manual_seed(0)
+    made = VolumeNet(features=6, channels=8, blocks=1, classes=3, dropout=0.0)
+    optimizer = torch.optim.AdamW(made.parameters(), lr=2e-3)
+    slices, is_there = batch([29, 30, 31] * 8)
+    slices[..., 5] = torch.linspace(-1, 1, 31)
+    for _ in range(200):
+        optimizer.zero_grad()
+        logits = made(slices, is_there)
+        torch.nn.functional.cross_entropy(logits, torch.arange(24) // 8).backward()
+        optimizer.step()
+    short = slices[:3, :length].clone()
+    short[..., 5] = torch.linspace(-1, 1, length)
+    seen = []
+    made.direct.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    made.eval()(short, is_there[:3, :length])
+    of_places = [5, 11, 17, 23]  # their mean, spread, least and greatest
+    said = seen[0][:, of_places] @ made.direct.weight[:, of_places].T
+    assert said.abs().max() < most
 
 
 def focal_loss(*arguments):

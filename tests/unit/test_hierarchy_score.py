@@ -1,5 +1,6 @@
 """What the hierarchy says of a volume, as rows of its score file; and of what it cannot rate."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from mriqa.embedding.measured import Measured
 from mriqa.embedding.volumes import SLICE_METRICS
 from mriqa.errors import ErrorCode, SeriesError, UserError
 from mriqa.labels.model import RATINGS
-from mriqa.methods.hierarchy import model
+from mriqa.methods.hierarchy import features
 from mriqa.methods.hierarchy.assess import Fitted
 from mriqa.methods.hierarchy.columns import PROBABILITY_COLUMNS, SCORE_SCHEMA
 from mriqa.methods.hierarchy.learning import untrained
@@ -49,6 +50,11 @@ def hierarchy(slices=1.0, volumes=1.0):
     with torch.no_grad():
         for parameter in [*networks.slices.parameters(), *networks.volumes.parameters()]:
             parameter *= 3
+        generator = torch.Generator().manual_seed(0)
+        for net in [*networks.slices.nets, *networks.volumes.nets]:  # as if they had learned
+            net.direct.weight.normal_(0, 0.03, generator=generator)
+            net.scale.running_mean.normal_(generator=generator)
+            net.scale.running_var.uniform_(0.5, 2, generator=generator)
     levels = fit_levels({"T1w/none": [volume(seed) for seed in range(5)]})
     fitted = Fitted(slices, volumes)
     return Hierarchy(
@@ -196,8 +202,12 @@ def test_a_model_says_the_same_when_it_is_read_again(tmp_path):
 def test_a_model_of_other_features_is_refused(tmp_path, monkeypatch):
     trained = Trained(torch.nn.Linear(2, 2), hierarchy(), SECTION, {})
     write_hierarchy(tmp_path / "m", trained, Origin("hierarchy-1", "0" * 64, 0, 1), {})
-    monkeypatch.setattr(model, "SLICE_METRICS", SLICE_METRICS[1:])
-    with pytest.raises(UserError, match="older version of mriqa.*remove the folder"):
+    monkeypatch.setattr(features, "MEASURED", "2 body_snr")
+    with pytest.raises(UserError, match=r"another version of mriqa.*remove the folder"):
+        read_hierarchy(tmp_path / "m")
+    path = tmp_path / "m" / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"imported_from": "hierarchy-2"}))
+    with pytest.raises(UserError, match=r"hierarchy\.pretrained: .*in its own cohort"):
         read_hierarchy(tmp_path / "m")
 
 

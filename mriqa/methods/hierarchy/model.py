@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from mriqa.config import LearningSection
-from mriqa.embedding.volumes import SLICE_METRICS, VolumeEmbedding
-from mriqa.errors import UserError
+from mriqa.embedding.volumes import MEASURED, VolumeEmbedding
 from mriqa.methods.hierarchy.assess import Fitted
 from mriqa.methods.hierarchy.bags import Bags
+from mriqa.methods.hierarchy.features import KEY, check_features
 from mriqa.methods.hierarchy.learning import Networks, untrained
 from mriqa.methods.hierarchy.levels import Levels
 from mriqa.methods.hierarchy.reading import Reading
+from mriqa.training.imported import IMPORTED_FROM
 from mriqa.training.model_folder import ModelFolder, Origin, read_model, write_model
 
 METHOD = "hierarchy"
@@ -85,7 +86,7 @@ def write_hierarchy(
         "strata": list(own.levels.strata),
         "stratum_columns": list(own.stratum_columns),
         "precision": own.precision,
-        "slice_metrics": list(SLICE_METRICS),
+        KEY: MEASURED,
         "fitted": own.fitted.to_json(),
     }
     module = _All(trained.encoder, own)
@@ -98,11 +99,7 @@ def read_hierarchy(folder: Path) -> Hierarchy:
 
 
 def _hierarchy(model: ModelFolder) -> Hierarchy:
-    if model.config.get("slice_metrics") != list(SLICE_METRICS):
-        raise UserError(
-            f"{model.path}: an older version of mriqa trained it on other features of slices; "
-            "remove the folder to train anew"
-        )
+    check_features(model.config, model.path, imported=IMPORTED_FROM in model.provenance)
     section = LearningSection.model_validate(model.config["learning"])
     centre, spread = (model.weights[name].numpy() for name in ("centre", "spread"))
     levels = Levels(tuple(model.config["strata"]), centre, spread)

@@ -29,7 +29,7 @@ from mriqa.training.pinned_labels import (
 from mriqa.training.pretraining import pretrain
 from mriqa.training.severity import Tuning, tune
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when training gives other weights from the same settings: models get other ids."""
 
 SETTINGS = LearningSection

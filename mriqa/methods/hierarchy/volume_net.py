@@ -3,8 +3,8 @@
 [P] Slices, of any number, look at one another in 1-D nonlocal residual blocks; what they say is
 pooled by mean and by maximum, for one bad slice can make a volume fail. Features come in standard
 deviations from what is usual in their stratum (levels.py): how far they are off is what counts, so
-nothing normalises them here. Blocks are normalised slice by slice (LayerNorm): with a batch norm
-the padding of shorter volumes would count.
+nothing normalises them on their way in. Blocks are normalised slice by slice (LayerNorm): with a
+batch norm the padding of shorter volumes would count.
 
 Beside it a linear layer reads what is usual and what is extreme of each feature (Cheng et al. 2016,
 wide & deep learning): from a hundred labels, a fifth of them wrong, it learns what the network
@@ -20,6 +20,10 @@ from mriqa.training.normalisation import GlobalBatchNorm1d
 
 DESCRIBED = 4
 """Of each feature of the slices: mean, standard deviation, least and greatest."""
+LEAST_VARIANCE = 0.01
+SCALED_LIMIT = 10.0
+"""What hardly varied in training, as where slices lie in volumes of one protocol, must not decide
+everything of a volume in which it does: an acquisition that was broken off has few slices."""
 
 
 class NonlocalSlices(nn.Module):
@@ -52,7 +56,9 @@ class VolumeNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * channels, classes)
         # the greatest of many slices lies elsewhere than their mean: all in their own deviations
-        self.scale = GlobalBatchNorm1d(DESCRIBED * features, affine=False, momentum=None)
+        self.scale = GlobalBatchNorm1d(
+            DESCRIBED * features, eps=LEAST_VARIANCE, affine=False, momentum=None
+        )
         self.direct = nn.Linear(DESCRIBED * features, classes)
         nn.init.zeros_(self.direct.weight)
 
@@ -62,7 +68,8 @@ class VolumeNet(nn.Module):
         for block in self.blocks:
             x = block(x, is_there)
         logits: Tensor = self.head(self.dropout(pooled(x, is_there)))
-        direct: Tensor = self.direct(self.dropout(self.scale(described(slices, is_there))))
+        scaled = self.scale(described(slices, is_there)).clamp(-SCALED_LIMIT, SCALED_LIMIT)
+        direct: Tensor = self.direct(self.dropout(scaled))
         return logits + direct
 
 
