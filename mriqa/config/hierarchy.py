@@ -84,7 +84,7 @@ class StageSection(Section):
 
 
 class SliceStageSection(StageSection):
-    """What rates single slices, by the features that the slice network gives them."""
+    """What rates single slices, by what the slice network says of them and their metrics."""
 
     batch: int = Field(512, ge=2, description="Slices a step, over all workers.")
 

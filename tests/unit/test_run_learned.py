@@ -426,6 +426,16 @@ def test_another_cohorts_hierarchy_needs_neither_labels_nor_references(rated: Pa
     assert learned.trusts("hierarchy") is False
 
 
+def test_another_cohorts_hierarchy_of_other_features_stops_it_before_any_work(rated: Path) -> None:
+    folder = rated / "other"
+    folder.mkdir()
+    (folder / "provenance.json").write_text(json.dumps({"weights_sha256": "ab" * 32}))
+    (folder / "config.json").write_text(json.dumps({"method": "hierarchy", "n_fit": 3}))
+    with pytest.raises(UserError, match=r"hierarchy\.pretrained: .*other features of slices"):
+        pinned(rated, **ALONE, hierarchy={"pretrained": str(folder)})
+    assert not (rated / "r" / "models" / "hierarchy").exists()
+
+
 NUMBERS = {"target": {"table": "numbers.tsv", "column": "snr"}}
 
 

@@ -12,6 +12,7 @@ from simclr_cohort import SPACING, image
 from mriqa.artifacts import Family, draw
 from mriqa.artifacts.model import Interslice, Pose
 from mriqa.config import ReferenceSection
+from mriqa.embedding import cache as cache_module
 from mriqa.embedding.cache import EmbeddingCache
 from mriqa.embedding.copies import affected_slices, draw_copies, simulate_copy
 from mriqa.embedding.judging import check_memory
@@ -151,6 +152,19 @@ def test_cached_embeddings_come_back_if_source_and_maker_are_the_same(tmp_path):
     assert again.get("s 0", "other file") is None
     assert again.get("t 0", "sha") is None
     assert EmbeddingCache(path, "other model").get("s 0", "sha") is None
+
+
+def test_measured_embeddings_are_of_the_metrics_of_now(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    cache = EmbeddingCache(path, "model", with_metrics=True)
+    measured = dataclasses.replace(embedding(), metrics=np.ones_like(embedding().metrics))
+    cache.put("s 0", "sha", measured)
+    cache.save()
+    found = EmbeddingCache(path, "model", with_metrics=True).get("s 0", "sha")
+    np.testing.assert_array_equal(found.metrics, measured.metrics)
+    assert EmbeddingCache(path, "model").get("s 0", "sha") is None
+    monkeypatch.setattr(cache_module, "MEASURED", "2 body_snr")
+    assert EmbeddingCache(path, "model", with_metrics=True).get("s 0", "sha") is None
 
 
 def test_what_is_not_asked_for_is_dropped(tmp_path):
