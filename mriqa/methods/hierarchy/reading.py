@@ -1,7 +1,7 @@
 """What the stages' networks are told of a slice: what the slice network was tuned to say of it.
 
-[P] How likely each simulated artifact is, and how severe: a dozen numbers, beside the metrics of the
-slice. From the hundreds of features behind them a few hundred labels, some of them wrong, teach
+[P] How likely each simulated artifact is, and how severe: a dozen numbers, beside the metrics of
+the slice. From the hundreds of features behind them a few hundred labels, some of them wrong, teach
 less (docs/results).
 """
 
