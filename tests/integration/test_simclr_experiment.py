@@ -275,11 +275,11 @@ def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypat
     before = read(run)
     shown, real = [], one_pass.embed_volume
 
-    def embed(*shown_it):
+    def embed(*shown_it, **how):
         if len(shown) == 40:
             raise KeyboardInterrupt
         shown.append(shown_it[3])
-        return real(*shown_it)
+        return real(*shown_it, **how)
 
     for path in run.results.glob("experiments/simclr/embeddings/*/*.safetensors"):
         path.unlink()
@@ -289,7 +289,9 @@ def test_small_leaves_the_full_one_alone_and_a_killed_one_goes_on(run, monkeypat
     kept = len(list(run.results.glob("experiments/simclr/embeddings/*/*.safetensors")))
     assert kept > 2
     first, shown[:] = list(shown), []
-    monkeypatch.setattr(one_pass, "embed_volume", lambda *a: (shown.append(a[3]), real(*a))[1])
+    monkeypatch.setattr(
+        one_pass, "embed_volume", lambda *a, **how: (shown.append(a[3]), real(*a, **how))[1]
+    )
     content = go(run, mode="small")
     assert 0 < len(set(shown) & set(first)) <= 10  # of the series that the kill cut short
     assert content["mode"] == "small"

@@ -165,8 +165,11 @@ def test_without_focus_it_is_torchs_own_cross_entropy():
     torch.testing.assert_close(found, expected)
 
 
-def test_what_does_not_count_changes_nothing_and_nothing_at_all_is_zero():
-    logits = torch.randn(4, 3, requires_grad=True)
+@pytest.mark.parametrize("scale", [1, 10])
+@pytest.mark.parametrize("seed", range(30))
+def test_what_does_not_count_changes_nothing_and_nothing_at_all_is_zero(seed, scale):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (scale * torch.randn(4, 3, generator=generator)).requires_grad_()
     targets, weights = torch.eye(3)[[0, 1, 2, 0]], torch.tensor([1.0, 0.0, 1.0, 0.0])
     some = focal_loss(logits, targets, torch.ones(3), weights, 2.0)
     few = focal_loss(logits[[0, 2]], targets[[0, 2]], torch.ones(3), torch.ones(2), 2.0)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-TINY = torch.finfo(torch.float32).tiny
+TINY = 1e-12
+"""Instead of no weight at all. Its inverse times a gradient stays a float32: 0 times inf is NaN."""
 
 
 class FocalTerms(NamedTuple):
