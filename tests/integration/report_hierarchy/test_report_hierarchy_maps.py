@@ -9,12 +9,9 @@ import pytest
 from hierarchy_page import (
     N_LONG,
     QUICK,
-    SECTION,
     change,
     maps_of,
     volumes,
-    without_pictures,
-    write_results,
 )
 from parsed_page import Page, decoded
 
@@ -22,21 +19,6 @@ from mriqa.report.connection import connected
 from mriqa.report.page import write_report
 from mriqa.report.slice_chart import SCALE, WIDTH, cell_picture, heat_map, worst_of
 from mriqa.report.slice_maps import MAX_MAPS, gather_slice_maps
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return write_results(tmp_path_factory.mktemp("hierarchy"))
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return Page(write_report(results, SECTION))
-
-
-@pytest.fixture
-def copy(results, tmp_path):
-    return without_pictures(results, tmp_path / "results")
 
 
 def test_the_series_with_most_failed_volumes_have_maps(results, page):

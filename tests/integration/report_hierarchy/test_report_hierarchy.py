@@ -19,8 +19,6 @@ from hierarchy_page import (
     maps_of,
     plain,
     volumes,
-    without_pictures,
-    write_results,
 )
 from parsed_page import Page, decoded
 
@@ -29,21 +27,6 @@ from mriqa.report.compact import MAX_PAGE_BYTES
 from mriqa.report.connection import connected
 from mriqa.report.contested import LISTED, gather_second_look
 from mriqa.report.page import write_report
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return write_results(tmp_path_factory.mktemp("hierarchy"))
-
-
-@pytest.fixture(scope="module")
-def page(results):
-    return Page(write_report(results, SECTION))
-
-
-@pytest.fixture
-def copy(results, tmp_path):
-    return without_pictures(results, tmp_path / "results")
 
 
 def test_what_raters_said_is_counted_by_rater_and_rating(page):

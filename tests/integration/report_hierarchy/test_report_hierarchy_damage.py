@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import synthetic_hierarchy as made
-from hierarchy_page import QUICK, SECTION, cohort, looks, maps_of, without_pictures, write_results
+from hierarchy_page import QUICK, SECTION, cohort, looks, maps_of
 from parsed_page import HOSTILE, Page
 
 from mriqa.files import write_parquet
@@ -16,16 +16,6 @@ from mriqa.report.hierarchy import read_hierarchy_model
 from mriqa.report.page import write_report
 from mriqa.report.raters import read_raters
 from mriqa.report.slice_maps import MAX_MAPS, gather_slice_maps
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return write_results(tmp_path_factory.mktemp("hierarchy"))
-
-
-@pytest.fixture
-def copy(results, tmp_path):
-    return without_pictures(results, tmp_path / "results")
 
 
 @pytest.mark.parametrize(
