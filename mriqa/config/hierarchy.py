@@ -24,12 +24,13 @@ class RoundsSection(Section):
         le=20,
         description="Each label is judged by a network that has not seen its subject.",
     )
-    wrong_share: float = Field(
-        0.2,
+    wrong_share: float | None = Field(
+        None,
         gt=0,
         lt=0.6,
-        description="Share of labels thought to be wrong: the fewer, the surer networks must be to "
-        "doubt one.",
+        description="Share of people's labels thought to be wrong: the fewer, the surer networks "
+        "must be to doubt one. Without: estimated in every round, by how labels and networks "
+        "that have not seen them agree.",
     )
     keep_from: Fraction = Field(
         0.4,
@@ -43,7 +44,10 @@ class RoundsSection(Section):
         0.5, description="Probability of its likeliest class from which an unlabelled item enters."
     )
     cap: float = Field(
-        3.0, ge=0, description="Unlabelled items that enter, a class, as a multiple of its labels."
+        0.0,
+        ge=0,
+        description="Unlabelled items that enter, a class, as a multiple of its labels. 0: none; "
+        "measured, they made networks worse (docs/results/hierarchy_demo.md).",
     )
     stop_share: Fraction = Field(0.01, description="Less than this share of labels changed: done.")
     most: int = Field(5, ge=1, description="Rounds at most.")

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mriqa.evaluation.calibration_error import calibration_error, corrected_ece, ece
-from mriqa.methods.hierarchy.calibration import at_temperature, fit_temperature
+from mriqa.methods.hierarchy.calibration import (
+    USUAL_WRONG_SHARE,
+    at_temperature,
+    fit_labels,
+    fit_temperature,
+)
 from mriqa.methods.hierarchy.subjects import (
     DEFAULT,
     FAILS_FROM,
@@ -129,11 +135,54 @@ def test_whatever_is_fitted_a_session_with_many_failed_volumes_is_found(seed):
     assert (rule.rate(bad) == 2).all()
 
 
-def test_labels_some_of_which_are_wrong_give_the_temperature_of_what_is_true():
+def timid_networks(n: int, wrong_share: float) -> tuple[NDArray, NDArray]:
+    """Probabilities (n, 3) at 2.5 times the true temperature, labels (n), some of them wrong."""
     rng = np.random.default_rng(0)
-    true_p = at_temperature(rng.dirichlet([0.4, 0.4, 0.4], 20_000), 1.0)
-    truth = (true_p.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
-    labels = np.where(rng.random(20_000) < 0.2, (truth + rng.integers(1, 3, 20_000)) % 3, truth)
-    timid = at_temperature(true_p, 2.5)
+    true_p = rng.dirichlet([0.4, 0.4, 0.4], n)
+    truth = (true_p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    labels = np.where(rng.random(n) < wrong_share, (truth + rng.integers(1, 3, n)) % 3, truth)
+    return at_temperature(true_p, 2.5), labels
+
+
+def test_labels_some_of_which_are_wrong_give_the_temperature_of_what_is_true():
+    timid, labels = timid_networks(20_000, 0.2)
     assert fit_temperature(timid, labels, 0.2) == pytest.approx(1 / 2.5, rel=0.1)
     assert fit_temperature(timid, labels) > 0.6
+
+
+@pytest.mark.parametrize("wrong_share", [0.02, 0.1, 0.2, 0.4])
+def test_how_many_labels_are_wrong_shows_in_what_networks_say_that_have_not_seen_them(wrong_share):
+    timid, labels = timid_networks(8000, wrong_share)
+    found = fit_labels(timid, labels)
+    assert found.wrong_share == pytest.approx(wrong_share, abs=0.031)
+    assert found.temperature == pytest.approx(1 / 2.5, rel=0.15)
+
+
+def test_a_handful_of_labels_cannot_say_how_many_are_wrong():
+    timid, labels = timid_networks(20_000, 0.0)
+    few, many = (fit_labels(timid[:n], labels[:n]).wrong_share for n in (3, 3000))
+    assert few == pytest.approx(USUAL_WRONG_SHARE, abs=0.06)
+    assert many < 0.05
+    assert fit_labels(timid[:0], labels[:0]) == (1.0, USUAL_WRONG_SHARE)
+
+
+def test_a_share_that_is_given_is_not_fitted():
+    timid, labels = timid_networks(500, 0.4)
+    assert fit_labels(timid, labels, 0.1) == (fit_temperature(timid, labels, 0.1), 0.1)
+
+
+def test_the_fitted_share_is_the_best_of_a_grid_searched_by_brute_force():
+    timid, labels = timid_networks(300, 0.3)
+
+    def log_posterior(temperature: float, share: float) -> float:
+        p = timid ** (1 / temperature)
+        p /= p.sum(axis=1, keepdims=True)
+        total = 2 * np.log(share) + 8 * np.log(1 - share)  # ten labels, two of them wrong
+        for row, label in zip(p, labels, strict=True):
+            right = 1 - share
+            total += np.log(sum(row[c] * (right if c == label else share / 2) for c in range(3)))
+        return total
+
+    grid = [(t, s) for t in np.linspace(0.2, 1.5, 27) for s in np.linspace(0.02, 0.5, 25)]
+    best = max(log_posterior(*one) for one in grid)
+    assert log_posterior(*fit_labels(timid, labels)) >= best

@@ -17,7 +17,13 @@ import torch
 from mriqa.config import RoundsSection
 from mriqa.files import read_if_sound, write_parquet
 from mriqa.labels.model import RATINGS
-from mriqa.methods.hierarchy.calibration import at_temperature, fit_temperature
+from mriqa.methods.hierarchy.calibration import (
+    USUAL_WRONG_SHARE,
+    LabelFit,
+    at_temperature,
+    fit_labels,
+    fit_temperature,
+)
 from mriqa.methods.hierarchy.lesson import (
     Given,
     Lesson,
@@ -109,11 +115,13 @@ def self_train(
         if probabilities is None:
             every = learner.fit(lesson, folder / f"round-{number}")
             probabilities = _agreed(out_of_fold(every, lesson, given), world)
-        thought = _believed(probabilities, given, section.wrong_share)
+        fit = _explained(probabilities, given, section.wrong_share)
+        scaled = at_temperature(probabilities, fit.temperature)
+        thought = believed(scaled, given.shares, fit.wrong_share)
         decisions = decide(thought, given.classes, used, section, given.sure)
         if world.leads and is_new:
             write_parquet(path, _table(number, given, lesson, probabilities, decisions))
-            print_line(_told(number, decisions))
+            print_line(_told(number, decisions, fit.wrong_share))
         rounds.append(Round(number, probabilities, decisions))
         if lost := decisions.lost(used):
             _tell_lost(lost, number, world)
@@ -125,13 +133,15 @@ def self_train(
     return Outcome(tuple(rounds), lesson)
 
 
-def _believed(probabilities: Floats, given: Given, wrong_share: float) -> Floats:
-    """See `rounds.believed`. A focal loss leaves networks less sure than they should be, round by
-    round: what they say is taken at the temperature that explains the labels."""
+def _explained(probabilities: Floats, given: Given, wrong_share: float | None) -> LabelFit:
+    """What explains the labels that can be wrong. A focal loss leaves networks less sure than they
+    should be, round by round; and copies, whose labels are true, are no measure of people's."""
     labelled = given.classes != UNLABELLED
-    own, classes = probabilities[labelled], given.classes[labelled]
-    temperature = fit_temperature(own, classes, wrong_share)
-    return believed(at_temperature(probabilities, temperature), given.shares, wrong_share)
+    doubtful = labelled & ~given.sure
+    if doubtful.any():
+        return fit_labels(probabilities[doubtful], given.classes[doubtful], wrong_share)
+    temperature = fit_temperature(probabilities[labelled], given.classes[labelled])
+    return LabelFit(temperature, wrong_share or USUAL_WRONG_SHARE)
 
 
 def all_rounds(level: str, folder: Path, outcome: Outcome) -> pa.Table:
@@ -203,9 +213,12 @@ def _tell_lost(lost: Sequence[int], number: int, world: World) -> None:
         )
 
 
-def _told(number: int, decisions: Decisions) -> str:
+def _told(number: int, decisions: Decisions, wrong_share: float) -> str:
     counts = np.bincount(decisions.actions, minlength=len(ACTIONS))
     told = ", ".join(
         f"{count} {action}" for action, count in zip(ACTIONS, counts.tolist(), strict=True)
     )
-    return f"training: round {number}: labels {told}; {decisions.changed:.1%} changed"
+    return (
+        f"training: round {number}: labels {told}; {decisions.changed:.1%} changed; "
+        f"{wrong_share:.0%} thought wrong"
+    )
