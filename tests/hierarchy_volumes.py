@@ -11,8 +11,13 @@ from mriqa.methods.hierarchy.lesson import Given
 
 LENGTH = 8
 SECTION = VolumeStageSection(
-    channels=16, iterations=150, batch=32, rounds=RoundsSection(folds=3, cap=3.0), learning_rate=5e-3
+    channels=16,
+    iterations=150,
+    batch=32,
+    learning_rate=5e-3,
+    rounds=RoundsSection(folds=3, cap=3.0),
 )
+"""Unlabelled volumes enter: here, where classes lie apart, that helps."""
 
 
 @dataclass(frozen=True)
