@@ -13,7 +13,7 @@ from mriqa.artifacts import Artifact
 from mriqa.config import TrainingSection
 from mriqa.embedding.cache import EmbeddingCache
 from mriqa.embedding.copies import Volume, simulate_copy
-from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
+from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume, slice_metrics
 from mriqa.images.store import SeriesAttributes, StoredSeries
 
 
@@ -71,8 +71,8 @@ class Embedder:
         state: str,
         kept: NDArray[np.intp] | None = None,
     ) -> VolumeEmbedding:
-        with_metrics = self._cache.with_metrics
-        made = embed_volume(self.encoder, image, intensity, key, kept, with_metrics=with_metrics)
+        metrics = slice_metrics(image) if self._cache.with_metrics else None
+        made = embed_volume(self.encoder, image, intensity, key, kept, metrics)
         self._cache.put(key, state, made)
         return made
 

@@ -111,15 +111,17 @@ def embed_volume(
     intensity: Intensity,
     what: str,
     kept: NDArray[np.intp] | None = None,
-    *,
-    with_metrics: bool = False,
+    metrics: NDArray[np.float32] | None = None,
 ) -> VolumeEmbedding:
     """The embedding of `volume` (z, y, x), or of its slices `kept` alone.
+
+    `metrics` are the `slice_metrics` of the whole volume, where they are wanted.
 
     Raises SeriesError (internal) if the encoder gives what is no number.
     """
     is_body = body_slices(volume, intensity.threshold)
-    metrics = slice_metrics(volume) if with_metrics else np.empty((len(volume), 0), np.float32)
+    if metrics is None:
+        metrics = np.empty((len(volume), 0), np.float32)
     if kept is not None:
         volume, is_body, metrics = volume[kept], is_body[kept], metrics[kept]
         is_body = is_body if is_body.any() else np.ones_like(is_body)

@@ -7,6 +7,7 @@ goes on from there, and a rerun or another readout needs no network.
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +20,13 @@ from mriqa.cohort.manifest import read_cohort
 from mriqa.embedding.cache import EmbeddingCache
 from mriqa.embedding.copies import simulate_copy
 from mriqa.embedding.embedder import fingerprint
-from mriqa.embedding.volumes import Encoder, Intensity, VolumeEmbedding, embed_volume
+from mriqa.embedding.volumes import (
+    Encoder,
+    Intensity,
+    VolumeEmbedding,
+    embed_volume,
+    slice_metrics,
+)
 from mriqa.errors import SeriesError
 from mriqa.evaluation.items import Item, Stores
 from mriqa.files import write_json
@@ -32,6 +39,28 @@ Image = NDArray[np.float32]
 Metrics = dict[str, float | str | None]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """An item's voxels `image` (z, y, x), and what is found out of them once for all readers."""
+
+    item: Item
+    image: Image
+    attributes: SeriesAttributes
+
+    @cached_property
+    def intensity(self) -> Intensity:
+        """As it was stored; of a copy as it is."""
+        if self.item.artifact is not None:
+            return Intensity.measured(self.image, self.item.key)
+        percentiles = self.attributes.percentiles[self.item.scan.volume]
+        return Intensity.of_percentiles(percentiles, self.item.key)
+
+    @cached_property
+    def slice_metrics(self) -> NDArray[np.float32]:
+        """The hand-made metrics of its slices."""
+        return slice_metrics(self.image)
+
+
 class Reader(Protocol):
     """What looks at volumes and keeps what it has seen, a file a series."""
 
@@ -39,8 +68,8 @@ class Reader(Protocol):
         """Whether the item has not been seen in this `state` of its source."""
         ...
 
-    def take(self, item: Item, state: str, image: Image, attributes: SeriesAttributes) -> None:
-        """Look at the item, whose voxels are `image` (z, y, x)."""
+    def take(self, seen: Seen, state: str) -> None:
+        """Look at an item."""
         ...
 
     def keep(self) -> None:
@@ -103,17 +132,12 @@ class EmbeddingReader:
         """See Reader."""
         return self._chosen(item) and self.get(item, state) is None
 
-    def take(self, item: Item, state: str, image: Image, attributes: SeriesAttributes) -> None:
+    def take(self, seen: Seen, state: str) -> None:
         """See Reader."""
-        intensity = (
-            Intensity.of_percentiles(attributes.percentiles[item.scan.volume], item.key)
-            if item.artifact is None
-            else Intensity.measured(image, item.key)
-        )
+        item = seen.item
         kept = None if item.kept is None else np.array(item.kept, dtype=np.intp)
-        embedding = embed_volume(
-            self._encoder, image, intensity, item.key, kept, with_metrics=self._with_metrics
-        )
+        metrics = seen.slice_metrics if self._with_metrics else None
+        embedding = embed_volume(self._encoder, seen.image, seen.intensity, item.key, kept, metrics)
         self._cache(item.scan.series_id).put(item.key, state, embedding)
 
     def keep(self) -> None:
@@ -149,9 +173,10 @@ class MetricsReader:
         """See Reader."""
         return self._chosen(item) and self.get(item, state) is None
 
-    def take(self, item: Item, state: str, image: Image, attributes: SeriesAttributes) -> None:
+    def take(self, seen: Seen, state: str) -> None:
         """See Reader."""
-        measured = measure(image, attributes.spacing_mm, upper=self._upper).volume
+        item = seen.item
+        measured = measure(seen.image, seen.attributes.spacing_mm, upper=self._upper).volume
         known = self._known(item.scan.series_id)
         known[f"{item.key} {state}"] = measured
         self._series = item.scan.series_id, known, True
@@ -194,8 +219,9 @@ def look_at_all(items: Sequence[Item], readers: Sequence[Reader], stores: Stores
             attributes = stored.attributes
             if item.artifact is not None:
                 image = simulate_copy(image, attributes, item.artifact)
+            seen = Seen(item, image, attributes)
             for reader in some:
-                reader.take(item, state, image, attributes)
+                reader.take(seen, state)
         except SeriesError as error:
             notes[item.key] = f"{item.key}: {error.message}; it takes no part"
             sys.stderr.write(notes[item.key] + "\n")

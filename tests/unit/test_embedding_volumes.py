@@ -264,8 +264,9 @@ class Ones:
 def test_slices_are_measured_before_any_are_left_out():
     volume = np.random.default_rng(0).uniform(0, 100, (9, 32, 32)).astype(np.float32)
     kept = np.array([1, 4, 8])
-    whole = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", with_metrics=True)
-    some = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", kept, with_metrics=True)
+    metrics = slice_metrics(volume)
+    whole = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", metrics=metrics)
+    some = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one", kept, metrics)
     assert whole.metrics.shape == (9, len(SLICE_METRICS))
     np.testing.assert_array_equal(some.metrics, whole.metrics[kept])
     unasked = embed_volume(Ones(), volume, Intensity(90.0, 10.0), "one")
