@@ -106,7 +106,10 @@ class ReferenceSection(Section):
         SLICE_FAMILIES, min_length=1, description="Simulated in LQ references."
     )
     copies: int = Field(
-        8, ge=1, description="LQ copies of each HQ volume, at severities from 0 to 1."
+        8,
+        ge=2,
+        description="LQ copies of each HQ volume, at severities from 0 to 1, one from each part of "
+        "as many: with two, one is severe.",
     )
     copy_slices: int = Field(
         12, ge=1, description="Slices of a copy that are embedded, evenly spread over the body."

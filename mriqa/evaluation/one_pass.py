@@ -30,7 +30,8 @@ from mriqa.embedding.volumes import (
 from mriqa.errors import SeriesError
 from mriqa.evaluation.items import Item, Stores
 from mriqa.files import write_json
-from mriqa.images.store import SeriesAttributes, store_array_name
+from mriqa.images.array_names import store_array_name
+from mriqa.images.store import SeriesAttributes
 from mriqa.metrics import measure
 from mriqa.progress import track
 from mriqa.rating.score import FORMAT_VERSION as SCORE_VERSION

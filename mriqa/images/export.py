@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mriqa.errors import UserError
 from mriqa.files import replacing
+from mriqa.images.array_names import store_array_name
 from mriqa.images.geometry import to_source
-from mriqa.images.store import SeriesAttributes, open_store, store_array_name
+from mriqa.images.store import SeriesAttributes, open_store
 
 SUFFIXES = (".nii", ".nii.gz")
 

@@ -20,10 +20,11 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
+from mriqa.images.array_names import store_array_name
 from mriqa.images.intensity import scaled
 from mriqa.images.layout import object_name
 from mriqa.images.objects import CHECKSUM_BYTES, NOTHING
-from mriqa.images.store import SeriesAttributes, open_store, store_array_name
+from mriqa.images.store import SeriesAttributes, open_store
 
 MAX_OPEN = 256
 """Files kept open: most systems allow a process 1024."""

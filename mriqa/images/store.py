@@ -5,19 +5,18 @@ value is `stored * slope + inter`. What else is known of a series is in the arra
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from mriqa.errors import ErrorCode, SeriesError
+from mriqa.images.array_names import store_array_name
 from mriqa.images.geometry import Axis
 from mriqa.images.integrity import damage
 from mriqa.images.intensity import PERCENTILES, scaled
@@ -25,7 +24,6 @@ from mriqa.images.intensity import PERCENTILES, scaled
 FORMAT_VERSION = 1
 ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
 """Zarr settings: the Rust codec pipeline: the fastest of those tried."""
-MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -165,16 +163,6 @@ def open_store(path: Path) -> ShardStore:
     except Exception as error:  # zarr raises many kinds on missing or damaged metadata
         raise _damaged(str(path), f"{type(error).__name__}: {error}") from error
     return ShardStore(path, group)
-
-
-def store_array_name(series_id: str) -> str:
-    """A name for the array that is safe on any file system and unlike any other id's."""
-    name = quote(series_id, safe="")
-    if name.startswith((".", "_", "~")):
-        name = f"%{ord(name[0]):02X}{name[1:]}"
-    if len(name) > MAX_NAME:
-        name = f"{name[: MAX_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return name
 
 
 def _damaged(where: str, cause: str) -> SeriesError:

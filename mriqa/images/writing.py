@@ -14,9 +14,10 @@ import zarr
 from numpy.typing import NDArray
 
 from mriqa.errors import MriqaError
+from mriqa.images.array_names import store_array_name
 from mriqa.images.layout import Block, Layout
 from mriqa.images.objects import CNAMES, LEVEL, Codec, difference, write_object
-from mriqa.images.store import FORMAT_VERSION, SeriesAttributes, store_array_name
+from mriqa.images.store import FORMAT_VERSION, SeriesAttributes
 
 
 class StoreWriteError(MriqaError):

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,8 @@ from mriqa.tables.strata import comparable
 COLUMNS = ("series_id", "volume", "stratum", "subject", "session", "quality_score", "confirmed")
 UNKNOWN = ("", "n/a")
 CONFIRMED = {"yes": True, "no": False}
+MOST_DIGITS = 9
+"""Of a volume's number."""
 
 
 class Proposing(Protocol):
@@ -87,18 +89,40 @@ def read_list(path: Path) -> list[Listed]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such list of references") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t")
-    if "series_id" not in (reader.fieldnames or ()):
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
         raise UserError(
-            f"{path}: line 1: no column series_id; a tab-separated header is needed, found: {found}"
-        )
-    return [_listed(path, reader.line_num, row) for row in reader if any(row.values())]
+            f"{path}: cannot be read as UTF-8 text: {error}; save it as UTF-8 (not as Excel's "
+            "Unicode text)"
+        ) from None
+    return [_listed(path, line, values) for line, values in _lines(path, text)]
 
 
-def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed:
-    values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The lines that hold something: their numbers, and values by column."""
+    # strict: else a quotation mark that nobody closes would swallow all lines after it
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t", strict=True)
+    line = 1
+    try:
+        if "series_id" not in (reader.fieldnames or ()):
+            found = ", ".join(reader.fieldnames or ()) or "nothing"
+            raise UserError(
+                f"{path}: line 1: no column series_id; a tab-separated header is needed, found: "
+                f"{found}"
+            )
+        line = reader.line_num + 1
+        for row in reader:
+            values = {name: value or "" for name, value in row.items() if isinstance(name, str)}
+            values = {name: value.strip() for name, value in values.items()}
+            if any(values.values()):
+                yield reader.line_num, values
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: line {line}: what begins there cannot be read: {error} (often a quotation "
+            "mark that is never closed)"
+        ) from None
+
+
+def _listed(path: Path, line: int, values: dict[str, str]) -> Listed:
     if values["series_id"] in UNKNOWN:
         raise UserError(f"{path}: line {line}: column series_id: {values['series_id']!r} is no id")
     confirmed = values.get("confirmed", "")
@@ -107,10 +131,11 @@ def _listed(path: Path, line: int, row: dict[str, Any]) -> Listed:
             f"{path}: line {line}: column confirmed: {confirmed!r} must be yes, no or n/a"
         )
     volume = values.get("volume", "")
-    if volume not in UNKNOWN and not (volume.isascii() and volume.isdecimal()):
+    is_number = volume.isascii() and volume.isdecimal() and len(volume) <= MOST_DIGITS
+    if volume not in UNKNOWN and not is_number:
         raise UserError(
-            f"{path}: line {line}: column volume: {volume!r} must be a whole number from 0 on, or "
-            "n/a for all volumes of the series"
+            f"{path}: line {line}: column volume: {volume[:20]!r} must be a whole number from 0 "
+            "on, or n/a for all volumes of the series"
         )
     number = None if volume in UNKNOWN else int(volume)
     return Listed(values["series_id"], number, line, CONFIRMED.get(confirmed))

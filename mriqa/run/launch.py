@@ -16,6 +16,7 @@ import mriqa
 from mriqa.config import Config, HysnetLearningSection, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.processes import stopped_by_signals
+from mriqa.references.listing import list_name, read_list
 from mriqa.run.display import Display
 from mriqa.run.index import index_results
 from mriqa.run.learned import Learned
@@ -81,6 +82,9 @@ def _check_files(config: Config) -> None:
                 f"{method}.{named}.trusted: {trusted}: no such file; take the key away and the "
                 "metrics propose references"
             )
+        own = trusted or config.results / "references" / list_name(method)
+        if trusting is not None and own.is_file():
+            read_list(own)  # raises: nobody wants to hear after the training what is wrong with it
 
 
 def _check_targets(method: str, learned: Learned) -> None:

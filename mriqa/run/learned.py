@@ -6,7 +6,6 @@ is not there, and nothing that happens to a cohort - growth, a new shard, a rewr
 them again.
 """
 
-import csv
 import hashlib
 import json
 from collections import defaultdict
@@ -35,6 +34,7 @@ from mriqa.config import (
 from mriqa.errors import UserError
 from mriqa.files import write_json
 from mriqa.methods.hysnet.target_sources import targets_digest
+from mriqa.references.listing import read_list
 from mriqa.run.versions import format_version
 from mriqa.training.imported import imported_id
 from mriqa.training.manifest import Learnt, PinnedSeries, model_id, pin_path, read_pinned
@@ -304,13 +304,11 @@ class Learned:
 
 
 def listed_series(path: Path) -> list[str]:
-    """Column `series_id` of a TSV; nothing where there is none (its reader says what is wrong)."""
+    """Series of a list of references; nothing where it cannot be read (its reader says why)."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        return [one.series_id for one in read_list(path)]
+    except UserError:
         return []
-    rows = csv.DictReader(text.splitlines(), delimiter="\t")
-    return [row["series_id"].strip() for row in rows if row.get("series_id")]
 
 
 def read_made_from(bank: Path) -> str | None:

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 
 from mriqa.config import Config
 from mriqa.errors import MriqaError
+from mriqa.files import read_object
+from mriqa.run.learned import Learned
 from mriqa.tables.query import run_query
 
 QUESTION = (
@@ -30,9 +32,25 @@ def describe_results(config: Config) -> str:
     ]
     if config.evaluation.truth is not None:
         lines.append(f"evaluation: {results / 'evaluation'}")
+    lines += _unused_references(config)
     question = f'{_own_command()} query {shlex.quote(str(results))} "{QUESTION}"'
     lines += ["", f"$ {question}", run_query(results, QUESTION)]
     return "\n".join(lines)
+
+
+def _unused_references(config: Config) -> list[str]:
+    """A line for each list of references of which not all is used."""
+    learned, said = Learned(config, Path()), []
+    for method, model_id in learned.model_ids().items():
+        bank = read_object(config.results / "models" / method / model_id / "bank" / "bank.json")
+        n_lines = len(bank.get("notes", ()))
+        n_doubtful = sum(len(one.get("dropped", ())) for one in bank.get("strata", ()))
+        parts = [f"lines that cannot be used: {n_lines}"] if n_lines else []
+        parts += [f"doubtful volumes, not used: {n_doubtful}"] if n_doubtful else []
+        if parts:
+            path = config.results / learned.reference_list(method)
+            said.append(f"references: {path}: {'; '.join(parts)}; see the report")
+    return said
 
 
 def _own_command() -> str:

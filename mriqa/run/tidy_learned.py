@@ -1,8 +1,8 @@
 """Putting in order what the learned methods left: models, banks, embeddings, their scores.
 
 Only for the holder of the results' lock. What is damaged goes, so that it is due; what a person who
-withdrew left in any model's bank or embeddings goes too. Models themselves stay: see
-docs/learned_methods.md.
+withdrew left in any model's bank or embeddings, or in experiments, goes too. Models themselves
+stay: see docs/learned_methods.md.
 """
 
 import json
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mriqa.files import TEMPORARY_MARK, read_object, write_parquet
+from mriqa.images.array_names import store_array_name
 from mriqa.run.learned import MADE_FROM
 from mriqa.training.model_files import damage_of_model, sha256_of
 
@@ -25,7 +26,10 @@ EMBEDDINGS = "embeddings/*/*"
 SCORES = "scores/*"
 COPIES = "copies.safetensors"
 """Features of simulated copies: only training reads them, so nothing else makes them anew."""
+DAMAGED = ".damaged"
+"""At the end of a model's name: put aside."""
 ROWS = (
+    "experiments/*_volumes.parquet",
     "models/*/*/rounds.parquet",
     "models/*/*/second_look.parquet",
     "training/*/*/stages/*/round-*.parquet",
@@ -43,8 +47,7 @@ def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, st
     for method, model_id in models.items():
         folder = results / "models" / method / model_id
         if what := damage_of_model(folder):
-            shutil.rmtree(folder)
-            said.append(f"{folder}: {what}; the model will be made anew, from its checkpoints")
+            said.append(f"{folder}: {what}; {_set_aside(folder, results, method)}")
         elif what := damage_of_bank(folder / "bank"):
             shutil.rmtree(folder / "bank")
             said.append(f"{folder / 'bank'}: {what}; the bank will be built anew")
@@ -54,6 +57,17 @@ def tidy_learned(results: Path, shards: Collection[str], models: Mapping[str, st
             "they held subjects who withdrew"
         )
     return said
+
+
+def _set_aside(folder: Path, results: Path, method: str) -> str:
+    """Put a damaged model where it is not found; a sentence about what comes of it. Its weights
+    may be whole, and days of training."""
+    kept = folder.with_name(f"{folder.name}{DAMAGED}")
+    remove(kept)
+    folder.rename(kept)
+    checkpoints = any((results / "training" / method / folder.name).glob("**/step-*.pt"))
+    how = "from its checkpoints" if checkpoints else "from the beginning, as no checkpoint is left"
+    return f"the model will be made anew, {how}; what there is of it was moved to {kept}"
 
 
 def remove_temporary(results: Path) -> None:
@@ -105,19 +119,29 @@ def forget_withdrawn(results: Path, wanted: Collection[str]) -> int:
     copies = [
         path for path in results.glob(f"{EMBEDDINGS}/{COPIES}") if embedded_series(path) & withdrawn
     ]
-    gone = {*caches, *banks, *copies}
+    names = {store_array_name(one) for one in withdrawn}
+    tried = [
+        path
+        for folder in ("embeddings/*", "elsewhere/*", "metrics")
+        for path in results.glob(f"experiments/*/{folder}/*")
+        if path.stem in names
+    ]
+    gone = {*caches, *banks, *copies, *tried}
     for path in gone:
         remove(path)
     return len(gone) + sum(forget_rows(results, withdrawn))
 
 
 def embedded_series(path: Path) -> set[str]:
-    """Series in a file of embeddings, from its header alone; see mriqa.embedding.cache."""
+    """Series in a file of embeddings, from its header alone; see mriqa.embedding.cache.
+
+    A key is an id, a blank and more; as ids may have blanks, too, every beginning is given.
+    """
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         volumes = json.loads(header["__metadata__"]["volumes"])
-        return {key.partition(" ")[0] for key, *_ in volumes}
+        return {key[:place] for key, *_ in volumes for place, sign in enumerate(key) if sign == " "}
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return set()
 

@@ -107,9 +107,9 @@ def test_a_slice_network_that_must_not_know_a_family_is_never_shown_it(run, monk
     shutil.rmtree(run.results / "experiments" / "hierarchy" / "embeddings")
     shown, real = [], one_pass.EmbeddingReader.take
 
-    def take(self, item, *rest):
-        shown.append((self._maker, item))
-        real(self, item, *rest)
+    def take(self, seen, state):
+        shown.append((self._maker, seen.item))
+        real(self, seen, state)
 
     monkeypatch.setattr(one_pass.EmbeddingReader, "take", take)
     before = read(run)["curves"]

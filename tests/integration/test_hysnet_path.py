@@ -11,7 +11,7 @@ from simclr_cohort import RATING
 
 from mriqa.config import HysnetTargetSection
 from mriqa.errors import UserError
-from mriqa.images.store import store_array_name
+from mriqa.images.array_names import store_array_name
 from mriqa.methods.hysnet import train as training_module
 from mriqa.rating.publish import publish_tables
 from mriqa.training.imported import import_model

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
@@ -56,8 +58,10 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_cohort(results: Path, excluded: dict[str, str]) -> None:
-    rows = [{"series_id": one, "excluded_by": excluded.get(one)} for one in ("a", "b", "c")]
+def write_cohort(
+    results: Path, excluded: dict[str, str], series: Sequence[str] = ("a", "b", "c")
+) -> None:
+    rows = [{"series_id": one, "excluded_by": excluded.get(one)} for one in series]
     schema = pa.schema([("series_id", pa.string()), ("excluded_by", pa.string())])
     write_parquet(results / "cohort.parquet", pa.Table.from_pylist(rows, schema=schema))
 
@@ -109,11 +113,36 @@ def test_a_damaged_model_goes_with_its_bank(results: Path, name: str, how: str) 
     else:
         path.write_bytes(path.read_bytes()[:4])
     (said,) = tidy_results(results, SHARDS, MODELS)
-    assert "the model will be made anew" in said
+    assert "the model will be made anew, from the beginning, as no checkpoint is left" in said
     left = files(results)
-    assert not [one for one in left if one.startswith(f"models/simclr/{MODEL}")]
+    assert not [one for one in left if one.startswith(f"models/simclr/{MODEL}/")]
     assert f"models/simclr/{OLD}/provenance.json" in left
     assert f"embeddings/simclr/{MODEL}/shard-00000.safetensors" in left
+
+
+def test_weights_of_a_damaged_model_are_put_aside_not_thrown_away(results: Path) -> None:
+    """They may be whole, and days of training: only a small file may be missing."""
+    folder = results / "models" / "simclr" / MODEL
+    weights = (folder / "weights.safetensors").read_bytes()
+    for _ in range(2):  # the second time one lies there already
+        (folder / "metrics.json").unlink()
+        (said,) = tidy_results(results, SHARDS, MODELS)
+        aside = folder.with_name(f"{MODEL}.damaged")
+        assert str(aside) in said
+        assert (aside / "weights.safetensors").read_bytes() == weights
+        aside.rename(folder)
+        (folder / "metrics.json").write_text('{"a": 1}')
+        aside.mkdir()
+    assert tidy_results(results, SHARDS, MODELS) == []
+
+
+def test_it_is_said_whether_checkpoints_are_left(results: Path) -> None:
+    (results / "models" / "simclr" / MODEL / "config.json").unlink()
+    checkpoint = results / "training" / "simclr" / MODEL / "checkpoints" / "step-00000100.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    (said,) = tidy_results(results, SHARDS, MODELS)
+    assert "from its checkpoints" in said
 
 
 @pytest.mark.parametrize("name", ["bank.json", "bank.safetensors"])
@@ -160,3 +189,31 @@ def test_nothing_of_who_withdrew_stays_in_models_that_are_not_in_use(results: Pa
           ("bank.json", "bank.safetensors", "made_from.json")),
     }  # fmt: skip
     assert tidy_results(results, SHARDS, MODELS) == []
+
+
+def test_whoever_withdrew_and_has_an_id_with_blanks_is_forgotten_too(results: Path) -> None:
+    made = make_model(results, "simclr-eeeeeeeeeeee", "scan 01", "scan 0")
+    write_cohort(results, {"scan 01": "withdrawn"}, ("a", "scan 01", "scan 0"))
+    tidy_results(results, SHARDS, MODELS)
+    assert not (made / "bank").exists()
+    caches = results / "embeddings" / "simclr" / made.name
+    assert [path.name for path in caches.iterdir()] == [f"{SHARDS[1]}.safetensors"]
+    of_another = results / "embeddings" / "simclr" / OLD / "references.safetensors"
+    assert of_another.exists()
+
+
+def test_nothing_of_who_withdrew_stays_in_experiments(results: Path) -> None:
+    experiments = results / "experiments"
+    folders = ("simclr/embeddings/untrained", "hierarchy/elsewhere/0a", "simclr/metrics")
+    for folder in folders:
+        (experiments / folder).mkdir(parents=True)
+        for one in ("a", "b%2F1"):
+            (experiments / folder / f"{one}.safetensors").touch()
+    table = pa.table({"series_id": ["a", "b/1", "a"], "auc": [0.1, 0.2, 0.3]})
+    write_parquet(experiments / "simclr_volumes.parquet", table)
+    write_cohort(results, {"b/1": "withdrawn"}, ("a", "b/1"))
+    tidy_results(results, SHARDS, MODELS)
+    left = [path.name for folder in folders for path in (experiments / folder).iterdir()]
+    assert left == ["a.safetensors"] * 3
+    rows = pq.read_table(experiments / "simclr_volumes.parquet")
+    assert rows.to_pydict() == {"series_id": ["a", "a"], "auc": [0.1, 0.3]}

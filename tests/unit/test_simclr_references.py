@@ -60,6 +60,17 @@ def test_trusted_scans_are_confirmed_and_of_proposed_ones_those_that_a_person_sa
     assert [one.series_id for one in found if one.is_confirmed] == confirmed
 
 
+def test_lines_of_blanks_alone_count_for_nothing(tmp_path):
+    found = read_list(written(tmp_path, HEADER + "  \t \t\n\na\t0\tyes\n\t\t\n"))
+    assert [(one.series_id, one.line) for one in found] == [("a", 4)]
+
+
+def test_quoted_values_may_hold_quotation_marks(tmp_path):
+    text = 'series_id\tvolume\tcomment\na\t0\t"""sharp"", take it"\nb\t1\t\n'
+    found = read_list(written(tmp_path, text))
+    assert [(one.series_id, one.volume) for one in found] == [("a", 0), ("b", 1)]
+
+
 def test_a_list_of_ids_alone_is_enough(tmp_path):
     found = read_list(written(tmp_path, "series_id\na\nb\n"))
     assert [(one.series_id, one.volume) for one in found] == [("a", None), ("b", None)]
@@ -74,6 +85,12 @@ def test_a_list_of_ids_alone_is_enough(tmp_path):
         (HEADER + "a\t-1\t\n", r"line 2: column volume: '-1'"),
         (HEADER + "a\t0\tmaybe\n", r"line 2: column confirmed: 'maybe' must be yes, no or n/a"),
         (HEADER + "n/a\t0\t\n", r"line 2: column series_id: 'n/a'"),
+        (HEADER + "a\t" + "9" * 5000 + "\t\n", r"line 2: column volume: '99999"),
+        (
+            HEADER + 'a\t0\tyes\nb\t0\t"yes\nc\t0\tno\nd\t0\tyes\n',
+            r"line 3: what begins there cannot be read.*quotation mark that is never closed",
+        ),
+        (HEADER + "a\t0\t" + "x" * 200_000 + "\n", r"line 2: what begins there cannot be read"),
     ],
 )
 def test_what_is_wrong_is_named_with_line_column_and_value(tmp_path, text, message):

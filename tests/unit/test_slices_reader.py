@@ -13,8 +13,9 @@ from image_files import blob, convert_files, nifti_bytes, save
 
 from mriqa.config import ConvertSection
 from mriqa.errors import ErrorCode, SeriesError
+from mriqa.images.array_names import store_array_name
 from mriqa.images.slices import SliceReader, StoredFiles
-from mriqa.images.store import open_store, store_array_name
+from mriqa.images.store import open_store
 
 SLABS = "demo_sub-01_T1w"
 SERIES = (SLABS, "demo_sub-01_T2w", "demo_sub-01_dwi", "demo_sub-02_T2w")
