@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from embedding_pieces import no_metrics
+from pydantic import ValidationError
 from simclr_banks import SECTION, made_bank
 from simclr_cohort import SPACING, image
 
@@ -253,7 +254,7 @@ def test_copies_follow_from_name_and_seed_alone():
     assert drawn() != drawn(section=ReferenceSection(copies=4, seed=4))
 
 
-@pytest.mark.parametrize("copies", [1, 2, 4, 13])
+@pytest.mark.parametrize("copies", [2, 4, 13])
 def test_copies_have_other_families_and_severities_from_all_parts(copies):
     for name in "abcde":
         made = drawn(name, section=ReferenceSection(copies=copies))
@@ -261,6 +262,14 @@ def test_copies_have_other_families_and_severities_from_all_parts(copies):
         for number, severity in enumerate(severities):
             assert number / copies < severity <= (number + 1) / copies
         assert len({one.family for one in made}) == min(copies, 11)
+        assert (
+            severities[-1] >= 0.5
+        )  # every reference has a copy that the paper's rule compares with
+
+
+def test_a_single_copy_is_refused_as_it_would_be_severe_by_luck_alone():
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        ReferenceSection(copies=1)
 
 
 def test_only_the_named_families_are_simulated():

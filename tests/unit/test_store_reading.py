@@ -9,8 +9,8 @@ import zarr
 from image_files import blob, convert_files, nifti_bytes, save
 
 from mriqa.errors import ErrorCode, SeriesError
-from mriqa.images.array_names import store_array_name
-from mriqa.images.store import MAX_NAME, open_store
+from mriqa.images.array_names import MAX_NAME, store_array_name
+from mriqa.images.store import open_store
 
 
 @pytest.fixture(scope="module")
