@@ -244,6 +244,9 @@ def test_what_was_deleted_or_damaged_is_made_again(rated: Cohort) -> None:
     assert "weights.safetensors is not the file that was written" in output
     assert "scores/simclr/shard-00001.parquet cannot be read" in output
     assert {"train", "reference"} <= stages(output)
+    aside = model.with_name(f"{model.name}.damaged")
+    assert (aside / "weights.safetensors").read_bytes() == b"damaged"
+    shutil.rmtree(aside)
     assert weights(rated) == before
     assert differing(rated.tables(), tables) == set()
     shutil.rmtree(model / "bank")
