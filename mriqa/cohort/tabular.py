@@ -113,7 +113,9 @@ def _read_delimited(path: Path, delimiter: str | None) -> TextTable:
         handle.seek(0)
         # German and French Excel write CSV with semicolons
         guessed = ";" if ";" in header and "," not in header else ","
-        records = _numbered(csv.reader(handle, delimiter=delimiter or guessed, strict=True), path)
+        records = numbered_records(
+            csv.reader(handle, delimiter=delimiter or guessed, strict=True), path
+        )
         first = next(records, None)
         if first is None:
             raise UserError(f"{path}: empty; a header line with column names is needed")
@@ -124,8 +126,12 @@ def _read_delimited(path: Path, delimiter: str | None) -> TextTable:
     return table
 
 
-def _numbered(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line on which each begins; blank lines left out."""
+def numbered_records(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Records of a strict CSV reader with the line on which each begins; blank lines left out.
+
+    Raises UserError for a row that cannot be read: not strict, a quotation mark that nobody closes
+    would swallow all rows after it.
+    """
     while True:
         line = reader.line_num + 1
         try:

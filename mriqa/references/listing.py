@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mriqa.cohort.tabular import numbered_records
 from mriqa.errors import UserError
 from mriqa.files import write_text
 from mriqa.references.person import Person
@@ -93,36 +94,21 @@ def read_list(path: Path) -> list[Listed]:
             f"{path}: cannot be read as UTF-8 text: {error}; save it as UTF-8 (not as Excel's "
             "Unicode text)"
         ) from None
-    return [_listed(path, line, values) for line, values in _lines(path, text)]
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The lines that hold something: their numbers, and values by column."""
-    # strict: else a quotation mark that nobody closes would swallow all lines after it
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t", strict=True)
-    line = 1
-    try:
-        if "series_id" not in (reader.fieldnames or ()):
-            found = ", ".join(reader.fieldnames or ()) or "nothing"
-            raise UserError(
-                f"{path}: line 1: no column series_id; a tab-separated header is needed, found: "
-                f"{found}"
-            )
-        line = reader.line_num + 1
-        for row in reader:
-            values = {name: value or "" for name, value in row.items() if isinstance(name, str)}
-            values = {name: value.strip() for name, value in values.items()}
-            if any(values.values()):
-                yield reader.line_num, values
-            line = reader.line_num + 1
-    except csv.Error as error:
+    reader = csv.reader(io.StringIO(text), delimiter="\t", strict=True)
+    records = numbered_records(reader, path)
+    _, header = next(records, (1, list[str]()))
+    if "series_id" not in header:
+        found = ", ".join(header) or "nothing"
         raise UserError(
-            f"{path}: line {line}: what begins there cannot be read: {error} (often a quotation "
-            "mark that is never closed)"
-        ) from None
+            f"{path}: line 1: no column series_id; a tab-separated header is needed, found: {found}"
+        )
+    return [_listed(path, line, header, fields) for line, fields in records]
 
 
-def _listed(path: Path, line: int, values: dict[str, str]) -> Listed:
+def _listed(path: Path, line: int, header: list[str], fields: list[str]) -> Listed:
+    values = dict.fromkeys(header, "") | {
+        name: value.strip() for name, value in zip(header, fields, strict=False)
+    }
     if values["series_id"] in UNKNOWN:
         raise UserError(f"{path}: line {line}: column series_id: {values['series_id']!r} is no id")
     confirmed = values.get("confirmed", "")

@@ -16,7 +16,7 @@ import mriqa
 from mriqa.config import Config, HysnetLearningSection, load_config
 from mriqa.errors import ConfigError, MriqaError, UserError
 from mriqa.processes import stopped_by_signals
-from mriqa.references.listing import list_name, read_list
+from mriqa.references.listing import read_list
 from mriqa.run.display import Display
 from mriqa.run.index import index_results
 from mriqa.run.learned import Learned
@@ -82,9 +82,9 @@ def _check_files(config: Config) -> None:
                 f"{method}.{named}.trusted: {trusted}: no such file; take the key away and the "
                 "metrics propose references"
             )
-        own = trusted or config.results / "references" / list_name(method)
-        if trusting is not None and own.is_file():
-            read_list(own)  # raises: nobody wants to hear after the training what is wrong with it
+        listed = config.results / learned.reference_list(method)
+        if trusting is not None and listed.is_file():
+            read_list(listed)  # raises: better now than after the training
 
 
 def _check_targets(method: str, learned: Learned) -> None:

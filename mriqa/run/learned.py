@@ -34,7 +34,7 @@ from mriqa.config import (
 from mriqa.errors import UserError
 from mriqa.files import write_json
 from mriqa.methods.hysnet.target_sources import targets_digest
-from mriqa.references.listing import read_list
+from mriqa.references.listing import list_name, read_list
 from mriqa.run.versions import format_version
 from mriqa.training.imported import imported_id
 from mriqa.training.manifest import Learnt, PinnedSeries, model_id, pin_path, read_pinned
@@ -240,7 +240,7 @@ class Learned:
     def reference_list(self, method: str) -> Path:
         """The trusted list, absolute, or the proposed one, relative to the results."""
         trusting = self.trusting(method)
-        return (trusting and trusting.trusted) or Path("references", f"{method}.tsv")
+        return (trusting and trusting.trusted) or Path("references", list_name(method))
 
     def unlisted(self) -> list[str]:
         """Methods for whom the metrics are to propose references: never over a list of theirs."""

@@ -120,13 +120,13 @@ def forget_withdrawn(results: Path, wanted: Collection[str]) -> int:
         path for path in results.glob(f"{EMBEDDINGS}/{COPIES}") if embedded_series(path) & withdrawn
     ]
     names = {store_array_name(one) for one in withdrawn}
-    tried = [
+    of_experiments = [
         path
-        for folder in ("embeddings/*", "elsewhere/*", "metrics")
+        for folder in ("embeddings/*", "metrics")
         for path in results.glob(f"experiments/*/{folder}/*")
         if path.stem in names
     ]
-    gone = {*caches, *banks, *copies, *tried}
+    gone = {*caches, *banks, *copies, *of_experiments}
     for path in gone:
         remove(path)
     return len(gone) + sum(forget_rows(results, withdrawn))

@@ -137,11 +137,10 @@ def test_whatever_is_fitted_a_session_with_many_failed_volumes_is_found(seed):
 
 def timid_networks(n: int, wrong_share: float) -> tuple[NDArray, NDArray]:
     """Probabilities (n, 3) at 2.5 times the true temperature, labels (n), some of them wrong."""
-    rng = np.random.default_rng(0)
-    true_p = rng.dirichlet([0.4, 0.4, 0.4], n)
-    truth = (true_p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    stated, truth = drawn(n, 2.5)
+    rng = np.random.default_rng(1)
     labels = np.where(rng.random(n) < wrong_share, (truth + rng.integers(1, 3, n)) % 3, truth)
-    return at_temperature(true_p, 2.5), labels
+    return stated, labels
 
 
 def test_labels_some_of_which_are_wrong_give_the_temperature_of_what_is_true():

@@ -45,7 +45,7 @@ def test_an_edited_list_that_cannot_be_read_is_refused_before_any_work(config: P
     results = load_config(config).results
     (results / "references").mkdir(parents=True)
     (results / "references" / "simclr.tsv").write_text('series_id\tnote\na\t"never closed\nb\t\n')
-    with pytest.raises(UserError, match=r"simclr\.tsv: line 2: what begins there"):
+    with pytest.raises(UserError, match=r"simclr\.tsv: the row that begins on line 2"):
         run_workflow(config, profile=PROFILE, cores=1, extra=[])
     assert [path.name for path in results.iterdir()] == ["references"]
 

@@ -204,7 +204,7 @@ def test_whoever_withdrew_and_has_an_id_with_blanks_is_forgotten_too(results: Pa
 
 def test_nothing_of_who_withdrew_stays_in_experiments(results: Path) -> None:
     experiments = results / "experiments"
-    folders = ("simclr/embeddings/untrained", "hierarchy/elsewhere/0a", "simclr/metrics")
+    folders = ("simclr/embeddings/untrained", "hierarchy/embeddings/0a", "simclr/metrics")
     for folder in folders:
         (experiments / folder).mkdir(parents=True)
         for one in ("a", "b%2F1"):

@@ -262,9 +262,7 @@ def test_copies_have_other_families_and_severities_from_all_parts(copies):
         for number, severity in enumerate(severities):
             assert number / copies < severity <= (number + 1) / copies
         assert len({one.family for one in made}) == min(copies, 11)
-        assert (
-            severities[-1] >= 0.5
-        )  # every reference has a copy that the paper's rule compares with
+        assert severities[-1] >= 0.5  # what the paper's rule compares with
 
 
 def test_a_single_copy_is_refused_as_it_would_be_severe_by_luck_alone():

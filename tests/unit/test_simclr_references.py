@@ -88,9 +88,12 @@ def test_a_list_of_ids_alone_is_enough(tmp_path):
         (HEADER + "a\t" + "9" * 5000 + "\t\n", r"line 2: column volume: '99999"),
         (
             HEADER + 'a\t0\tyes\nb\t0\t"yes\nc\t0\tno\nd\t0\tyes\n',
-            r"line 3: what begins there cannot be read.*quotation mark that is never closed",
+            r"list\.tsv: the row that begins on line 3 is not readable.*quotation mark",
         ),
-        (HEADER + "a\t0\t" + "x" * 200_000 + "\n", r"line 2: what begins there cannot be read"),
+        (
+            HEADER + "a\t0\t" + "x" * 200_000 + "\n",
+            r"the row that begins on line 2 is not readable",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_line_column_and_value(tmp_path, text, message):
